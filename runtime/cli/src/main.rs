@@ -1,0 +1,2 @@
+//! The `runtime` command.
+fn main() {}
