@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The whole test suite, as the README says it: nextest where it is installed, else cargo test. A test that skips without being expected to, fails.
+# The lists of expected skips are tests/expected-skips/{rootful,rootless}.txt. Prints `tests: N passed, N failed, N skipped` as its last line.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+export RUNTIME_TESTS_MUST_RUN=1
+if [ "$(id -u)" = 0 ]; then list=rootful; else list=rootless; fi
+export RUNTIME_TESTS_EXPECTED_SKIPS=${RUNTIME_TESTS_EXPECTED_SKIPS:-$REPO/tests/expected-skips/$list.txt}
+must_exist "$RUNTIME_TESTS_EXPECTED_SKIPS" "the list of tests that are expected to skip here"
+
+log=$(mktemp "${TMPDIR:-/tmp}/runtime-test.XXXXXX")
+trap 'rm -f "$log"' EXIT
+# The log has everything; the screen has the verdicts as they come, and everything after a failure.
+verdicts() { tee -a "$log" | grep --line-buffered -E '^ *(PASS|FAIL|SLOW|TIMEOUT|LEAK|SIGN|Summary|Compiling runtime|error|warning: unused|test result:|running )|^test .* \.\.\. ' || true; }
+status=0
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --locked --no-fail-fast --success-output final "$@" 2>&1 | verdicts || status=$?
+    # nextest does not run the examples of the documentation.
+    [ $# -gt 0 ] || cargo test --workspace --locked --doc 2>&1 | verdicts || status=$?
+else
+    cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | verdicts || status=$?
+fi
+[ "$status" = 0 ] || { say "the whole log:"; cat "$log"; }
+# One line per skip; the tests themselves fail a skip that is not in the list.
+skips=$(grep -E '^ *SKIP [^ ]+: ' "$log" | sed 's/^ *//' | sort -u || true)
+[ -z "$skips" ] || { say "tests that skipped, all of them expected:"; printf '%s\n' "$skips"; }
+sum() { { grep -E 'Summary \[|^test result: ' "$log" || true; } | { grep -oE "[0-9]+ $1" || true; } | awk '{n += $1} END {print n + 0}'; }
+passed=$(sum passed) failed=$(sum failed)
+printf 'tests: %s passed, %s failed, %s skipped\n' "$passed" "$failed" "$(printf '%s' "$skips" | grep -c . || true)"
+[ "$status" = 0 ] || exit "$status"
+[ "$passed" -gt 0 ] || fail "no test ran"

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Runs the integration tests on Debian's own kernel (6.1, pure cgroup v2, landlock ABI 2), in a virtual machine without KVM: run.sh [smoke|full] [test-name filter]
+#
+# The guest's root is this file system, read-only, so nothing is installed in it and the tests are built outside. Everything that this script needs it installs
+# itself: Debian packages, virtme-ng in a virtual environment, the kernel package, all in a cache directory outside of the repository.
+# Environment: VM_TIMEOUT (seconds for the guest), VM_SUITES (names of tests/tests/*.rs, instead of the lists below), VM_PACKAGE (whose tests; default runtime-tests).
+source "$(dirname "${BASH_SOURCE[0]}")/../../.ci/lib.sh"
+
+# The suites of a smoke run: what a change of the walls or of a job's life would break first. A full run takes every suite of the package.
+SUITES_SMOKE=(containment lifecycle limits)
+VIRTME_NG=1.42
+
+WHAT=${1:-full}
+FILTER=${2:-}
+PACKAGE=${VM_PACKAGE:-runtime-tests}
+VM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/runtime-vm
+case $WHAT in
+    smoke) TIMEOUT=${VM_TIMEOUT:-600} PASSES="rootful rootless" ;;
+    full) TIMEOUT=${VM_TIMEOUT:-5400} PASSES="rootful rootless rootful-plain" ;;
+    *) fail "run.sh [smoke|full] [test-name filter], not '$WHAT'" ;;
+esac
+
+install_lab() {
+    need qemu-system-x86_64 qemu-system-x86
+    need busybox busybox-static
+    need cpio cpio
+    need depmod kmod
+    need zstd zstd
+    need mkfs.ext4 e2fsprogs
+    need jq jq
+    need strip binutils
+    mkdir -p "$VM_CACHE"
+    if [ ! -e "$VM_CACHE/venv-$VIRTME_NG/complete" ]; then
+        need python3 python3
+        say "installing virtme-ng $VIRTME_NG into $VM_CACHE"
+        rm -rf "$VM_CACHE/venv-$VIRTME_NG"
+        python3 -m venv "$VM_CACHE/venv-$VIRTME_NG"
+        "$VM_CACHE/venv-$VIRTME_NG/bin/pip" install --quiet --disable-pip-version-check "virtme-ng==$VIRTME_NG"
+        # The root is read-only and nobody changes it meanwhile: let the guest cache it. An exec is three times faster so.
+        sed -i 's/trans=virtio,access=any,msize=/trans=virtio,access=any,cache=loose,msize=/' "$VM_CACHE/venv-$VIRTME_NG"/lib/python3*/site-packages/virtme/mkinitramfs.py
+        touch "$VM_CACHE/venv-$VIRTME_NG/complete"
+    fi
+    KERNEL=$(find "$VM_CACHE" -maxdepth 3 -path '*/kernel-*/complete' -printf '%h\n' 2>/dev/null | sort | tail -1)
+    if [ -z "$KERNEL" ]; then
+        apt-get update -qq
+        local package
+        package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
+        [ -n "$package" ] || fail "linux-image-amd64 names no kernel package"
+        KERNEL=$VM_CACHE/kernel-${package#linux-image-}
+        say "downloading $package into $KERNEL"
+        rm -rf "$KERNEL"
+        mkdir -p "$KERNEL/root"
+        (cd "$KERNEL" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg -x "$package"_*.deb root && rm "$package"_*.deb)
+        depmod -b "$KERNEL/root" "${package#linux-image-}"
+        touch "$KERNEL/complete"
+    fi
+    VERSION=$(basename "$KERNEL")
+    VERSION=${VERSION#kernel-}
+}
+
+# Builds the tests and writes `suite path` and `bin path` lines, paths as they were compiled into the tests.
+build_tests() {
+    cargo test --locked -p "$PACKAGE" --no-run --message-format=json-render-diagnostics >"$work/build.json"
+    jq -r 'select(.reason == "compiler-artifact" and .executable != null)
+        | if .profile.test then (select(.target.kind != ["bin"]) | "suite \(.target.name) \(.executable)") else "bin \(.target.name) \(.executable)" end' \
+        "$work/build.json" >"$work/built"
+}
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/runtime-vm.XXXXXX")
+chmod 0755 "$work"
+trap 'rm -rf "$work"' EXIT
+
+install_lab
+build_tests
+if [ -n "${VM_SUITES:-}" ]; then
+    read -ra suites <<<"$VM_SUITES"
+elif [ "$WHAT" = smoke ]; then
+    suites=("${SUITES_SMOKE[@]}")
+else
+    mapfile -t suites < <(awk -v library="${PACKAGE//-/_}" '$1 == "suite" && $2 != library {print $2}' "$work/built" | sort -u)
+fi
+[ ${#suites[@]} -gt 0 ] || fail "$PACKAGE has no test suite"
+
+# Copies without debug information: the guest reads them over a slow link, and a build that goes on outside does not change them.
+mkdir -p "$work/bin" "$work/results"
+: >"$work/suites"
+: >"$work/overlay"
+while read -r kind name path; do
+    copy=$work/bin/$(basename "$path")
+    case $kind in
+        suite)
+            printf '%s\n' "${suites[@]}" | grep -qx "$name" || continue
+            strip -g -o "$copy" "$path"
+            printf '%s %s\n' "$name" "$copy" >>"$work/suites"
+            ;;
+        bin)
+            strip -g -o "$copy" "$path"
+            printf '%s %s\n' "$path" "$copy" >>"$work/overlay"
+            ;;
+    esac
+done <"$work/built"
+for suite in "${suites[@]}"; do grep -q "^$suite " "$work/suites" || fail "$PACKAGE has no test suite named $suite"; done
+
+cat "$REPO"/tests/expected-skips/{rootful,vm}.txt >"$work/skips-rootful"
+cat "$REPO"/tests/expected-skips/{rootless,vm}.txt >"$work/skips-rootless"
+cat >"$work/settings" <<END
+REPO=$(printf %q "$REPO")
+WORK=$(printf %q "$work")
+PASSES="$PASSES"
+FILTER=$(printf %q "$FILTER")
+PASS_TIMEOUT=$TIMEOUT
+END
+cp tests/vm/inside.sh "$work/inside.sh"
+
+say "booting $VERSION, at most $TIMEOUT s; passes: $PASSES; suites: ${suites[*]}"
+started=$SECONDS
+# The console loses lines, so the guest writes files; what is on the console is shown only when the guest did not come to its end.
+timeout --kill-after=20 "$TIMEOUT" env PATH="$VM_CACHE/venv-$VIRTME_NG/bin:$PATH" \
+    vng --run "$KERNEL/root/boot/vmlinuz-$VERSION" --disable-kvm --user root --cpus 2 --memory 3G --rwdir "$work" \
+    --exec "bash $work/inside.sh $work >$work/guest.log 2>&1" </dev/null >"$work/console.log" 2>&1 || say "the guest ended with status $?"
+say "the guest ran for $((SECONDS - started)) s"
+if [ ! -e "$work/done" ]; then
+    tail -40 "$work/console.log"
+    tail -80 "$work/guest.log" 2>/dev/null || true
+    for log in "$work"/results/*.log; do [ -f "$log" ] && { say "$log"; tail -20 "$log"; }; done
+    fail "the guest did not come to its end (did $TIMEOUT s pass?)"
+fi
+
+cat "$work/facts"
+bad=0
+passed=0
+while read -r pass suite status; do
+    log=$work/results/$pass-$suite.log
+    say "$pass · $suite: status $status · $(grep -E '^test result: ' "$log" | tail -1)"
+    grep -E '^SKIP [^ ]+: ' "$log" | sort -u | sed 's/^/     /' || true
+    passed=$((passed + $(grep -oE '^test result: .* [0-9]+ passed' "$log" | grep -oE '[0-9]+ passed' | awk '{n += $1} END {print n + 0}')))
+    if [ "$status" != 0 ]; then
+        bad=1
+        tail -120 "$log"
+    fi
+done <"$work/done"
+[ "$bad" = 0 ] || fail "tests fail on $VERSION"
+[ "$passed" -gt 0 ] || fail "no test ran on $VERSION"
+say "$passed tests passed on $VERSION"
