@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod clone;
 pub mod error;
 pub mod file;
+pub mod inherit;
 pub mod landlock;
 pub mod memfd;
 pub mod mount;
@@ -22,5 +23,8 @@ pub mod seccomp;
 pub mod socket;
 pub mod time;
 pub mod userns;
+
+#[cfg(test)]
+mod in_child;
 
 pub use error::{Errno, Error, Result};
