@@ -9,7 +9,7 @@ use std::fmt;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// One kernel act that failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{act}: {errno}")]
 pub struct Error {
     /// What was tried, in the kernel's words: `"mount_setattr"`, `"write uid_map"`.
