@@ -18,7 +18,7 @@ done
 
 # Coverage instrumentation is an unstable flag; RUSTC_BOOTSTRAP lets the stable compiler take it. No address sanitizer: the targets are safe Rust.
 export RUSTC_BOOTSTRAP=1
-cargo fuzz build --sanitizer none --strip-dead-code
+cargo fuzz build --sanitizer none
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/runtime-fuzz.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -29,7 +29,7 @@ for target in "${TARGETS[@]}"; do
     mkdir -p "$work/$target/corpus" "$work/$target/artifacts"
     say "fuzzing $target for $SECONDS_EACH s, seeds: ${seeds[*]:-none}"
     log=$work/$target/log
-    if ! cargo fuzz run --sanitizer none --strip-dead-code "$target" "$work/$target/corpus" "${seeds[@]}" -- \
+    if ! cargo fuzz run --sanitizer none "$target" "$work/$target/corpus" "${seeds[@]}" -- \
         -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$work/$target/artifacts/" >"$log" 2>&1; then
         tail -60 "$log"

@@ -19,20 +19,28 @@ facts() {
 
 # The repository may lie below a directory that only root may enter: that directory is covered, and the repository put back at its place.
 open_repository() {
-    local closed=$REPO outermost=
-    while [ "$closed" != / ]; do
-        [ $((0$(stat -c %a "$closed") & 1)) -ne 0 ] || outermost=$closed
-        closed=$(dirname "$closed")
+    local above outermost=
+    above=$(dirname "$REPO")
+    while [ "$above" != / ]; do
+        is_open "$above" || outermost=$above
+        above=$(dirname "$above")
     done
-    [ -n "$outermost" ] || return 0
-    mkdir -p /run/repository
-    mount --bind "$REPO" /run/repository
-    if [ "$outermost" != "$REPO" ]; then
+    if [ -n "$outermost" ]; then
+        mkdir -p /run/repository
+        mount --bind "$REPO" /run/repository
         mount -t tmpfs -o mode=0755 tmpfs "$outermost"
         mkdir -p "$REPO"
         mount --bind /run/repository "$REPO"
     fi
+    if ! is_open "$REPO"; then
+        mkdir -p /run/repository-layer/{upper,work}
+        mount -t overlay -o "lowerdir=$REPO,upperdir=/run/repository-layer/upper,workdir=/run/repository-layer/work" overlay "$REPO"
+        chmod 0755 "$REPO"
+    fi
 }
+
+# Whether everybody may enter a directory.
+is_open() { [ $((0$(stat -c %a "$1") & 1)) -ne 0 ]; }
 
 # An ext4 that can be idmapped, on a loop device, for state directories and for directories that are shared with a job.
 make_ext4() {
