@@ -9,8 +9,7 @@ use super::*;
 fn have(abi_needed: i32) -> bool {
     let enough = abi() >= abi_needed;
     if !enough {
-        println!("SKIP: needs Landlock ABI {abi_needed}, the kernel has {}", abi());
-        assert!(std::env::var_os("RUNTIME_TESTS_MUST_RUN").is_none());
+        crate::in_child::skip(&format!("needs Landlock ABI {abi_needed}, the kernel has {}", abi()));
     }
     enough
 }
