@@ -56,3 +56,13 @@ need_tools() {
 
 # must_exist PATH WHY: a stage whose input is missing fails; it never passes by having nothing to do.
 must_exist() { [ -e "$1" ] || fail "$1 is missing: $2"; }
+
+# skips LOG: the tests that said `SKIP name: reason`, one such line each.
+skips() { { grep -aE '^ *SKIP [^ ]+: ' "$1" || true; } | sed 's/^ *//' | sort -u; }
+
+# unexpected_skips LOG LIST: those of them that are not in the list (name, tab, reason; `#` starts a comment).
+unexpected_skips() {
+    skips "$1" | while read -r _ name reason; do
+        grep -q "^${name%:}"$'\t.' "$2" || printf 'SKIP %s %s\n' "$name" "$reason"
+    done
+}

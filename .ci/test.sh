@@ -21,11 +21,12 @@ else
     cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | verdicts || status=$?
 fi
 [ "$status" = 0 ] || { say "the whole log:"; cat "$log"; }
-# One line per skip; the tests themselves fail a skip that is not in the list.
-skips=$(grep -E '^ *SKIP [^ ]+: ' "$log" | sed 's/^ *//' | sort -u || true)
-[ -z "$skips" ] || { say "tests that skipped, all of them expected:"; printf '%s\n' "$skips"; }
+skipped=$(skips "$log")
+[ -z "$skipped" ] || { say "tests that skipped:"; printf '%s\n' "$skipped"; }
+unexpected=$(unexpected_skips "$log" "$RUNTIME_TESTS_EXPECTED_SKIPS")
 sum() { { grep -E 'Summary \[|^test result: ' "$log" || true; } | { grep -oE "[0-9]+ $1" || true; } | awk '{n += $1} END {print n + 0}'; }
 passed=$(sum passed) failed=$(sum failed)
-printf 'tests: %s passed, %s failed, %s skipped\n' "$passed" "$failed" "$(printf '%s' "$skips" | grep -c . || true)"
+printf 'tests: %s passed, %s failed, %s skipped\n' "$passed" "$failed" "$(printf '%s' "$skipped" | grep -c . || true)"
 [ "$status" = 0 ] || exit "$status"
+[ -z "$unexpected" ] || fail "these skips are not in $RUNTIME_TESTS_EXPECTED_SKIPS: $unexpected"
 [ "$passed" -gt 0 ] || fail "no test ran"

@@ -12,6 +12,7 @@ say() { printf -- '-- %s\n' "$*"; }
 facts() {
     say "kernel $(uname -r), lsm $(cat /sys/kernel/security/lsm)"
     say "cgroup v2 controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
+    say "landlock ABI: $(python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))')"
     grep -q landlock /sys/kernel/security/lsm
     [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
     for controller in memory pids cpu io; do grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; done

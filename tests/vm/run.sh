@@ -133,14 +133,20 @@ while read -r pass suite status; do
     log=$work/results/$pass-$suite.log
     result=$(grep -E '^test result: ' "$log" | tail -1 || true)
     say "$pass · $suite: status $status${result:+ · $result}"
-    grep -E '^SKIP [^ ]+: ' "$log" | sort -u | sed 's/^/     /' || true
+    skips "$log" | sed 's/^/     /'
+    case $pass in rootless*) list=$work/skips-rootless ;; *) list=$work/skips-rootful ;; esac
+    unexpected=$(unexpected_skips "$log" "$list")
+    if [ -n "$unexpected" ]; then
+        bad=1
+        say "not in tests/expected-skips: $unexpected"
+    fi
     printf '%s\n' "$result" | grep -oE '[0-9]+ passed' >>"$work/all-passed" || true
     if [ "$status" != 0 ]; then
         bad=1
         tail -120 "$log"
     fi
 done <"$work/done"
-[ "$bad" = 0 ] || fail "tests fail on $VERSION"
+[ "$bad" = 0 ] || fail "tests fail, or skip unexpectedly, on $VERSION"
 passed=$(awk '{n += $1} END {print n + 0}' "$work/all-passed")
 [ "$passed" -gt 0 ] || fail "no test ran on $VERSION"
 say "$passed tests passed on $VERSION"
