@@ -20,7 +20,8 @@ use crate::error::{Act, Errno, Error, Result, from_io};
 
 pub use stat::{
     CGROUP_MAGIC, CGROUP2_MAGIC, Kind, OVERLAY_MAGIC, PROC_MAGIC, Stat, TMPFS_MAGIC, V9FS_MAGIC,
-    change_mode_fd, change_owner_fd, chmod_at, chmod_path, chown_at, filesystem_room, free_bytes, stat_fd, stat_path, statfs_type,
+    change_mode_fd, change_owner_fd, chmod_at, chmod_path, chown_at, filesystem_room, free_bytes, stat_fd,
+    stat_path, statfs_type,
 };
 pub use tree::remove_tree;
 
@@ -52,6 +53,11 @@ pub fn create_file_at(dir: BorrowedFd<'_>, path: &CStr, contents: &[u8], mode: u
 /// Opens a file of our own for reading.
 pub fn open_read(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).act("open")
+}
+
+/// Opens /dev/null for reading and writing.
+pub fn open_null() -> Result<OwnedFd> {
+    rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).act("open /dev/null")
 }
 
 /// Whether a path leads to something; any error counts as no. *No heap.*

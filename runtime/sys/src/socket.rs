@@ -40,10 +40,10 @@ fn pair(kind: SocketType) -> Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// `EAGAIN` when `nonblocking` and there is no room now; `EPIPE` when the other end is gone (no signal);
-/// `EMSGSIZE` when the message is larger than the send buffer; `EINVAL` for too many descriptors or for
-/// some with no bytes; `EIO` when a stream took only a part.
+/// `EMSGSIZE` when the message is larger than the send buffer; `EINVAL` for too many descriptors,
+/// and for no bytes, which would look like the end; `EIO` when a stream took only a part.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>], nonblocking: bool) -> Result<()> {
-    if fds.len() > MESSAGE_FDS_MAX || (bytes.is_empty() && !fds.is_empty()) {
+    if fds.len() > MESSAGE_FDS_MAX || bytes.is_empty() {
         return Err(Error::new("sendmsg", Errno::EINVAL));
     }
     let mut flags = SendFlags::NOSIGNAL;
@@ -63,7 +63,7 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>], nonblockin
 /// One message that came in.
 #[derive(Debug)]
 pub struct Received {
-    /// How many bytes of the buffer it filled; 0 when the other end is closed (or sent nothing).
+    /// How many bytes of the buffer it filled; 0 when the other end is closed.
     pub len: usize,
     /// The descriptors that came with it, close-on-exec, in their order.
     pub fds: Vec<OwnedFd>,

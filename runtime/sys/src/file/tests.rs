@@ -87,6 +87,13 @@ fn owners_change_through_a_place_and_not_through_a_link() {
 }
 
 #[test]
+fn the_null_device_is_checked_and_swallows() {
+    let null = open_null().expect("open");
+    write_fd(null.as_fd(), b"gone").expect("write");
+    assert_eq!(read_fd(null.as_fd(), &mut [0; 4]).expect("read"), 0);
+}
+
+#[test]
 fn reads_and_writes_keep_their_bounds() {
     let (dir, _fd) = scratch();
     let path = dir.path().join("file");

@@ -10,6 +10,7 @@ use crate::in_child::{self, expect, need_root};
 fn messages_keep_their_boundaries_and_bring_descriptors() {
     let (left, right) = seqpacket_pair().expect("pair");
     let (reader, writer) = crate::pipe::pipe().expect("pipe");
+    assert_eq!(send(left.as_fd(), b"", &[], false).expect_err("looks like an end").errno, Errno::EINVAL);
     send(left.as_fd(), b"first", &[writer.as_fd(), reader.as_fd()], false).expect("send");
     send(left.as_fd(), b"second", &[], false).expect("send");
     let mut buffer = [0; 64];
