@@ -102,6 +102,12 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
         .map_err(|error| from_io("write cgroup file", &error))
 }
 
+/// Opens a file that must exist and keeps it.
+pub(super) fn open_for_writing(path: &Path) -> Result<OwnedFd> {
+    let file = OpenOptions::new().write(true).open(path);
+    Ok(file.map_err(|error| from_io("open cgroup file", &error))?.into())
+}
+
 /// Reads a file that may be missing.
 pub(super) fn read_optional(path: &Path) -> Result<Option<String>> {
     match File::open(path) {

@@ -55,11 +55,7 @@ fn with_instance(name: &str, test: impl FnOnce(&Instance)) {
 
 /// Forks a member: it attaches itself, then acts, then ends with the answer.
 fn spawn(group: &JobGroup, act: impl FnOnce() -> i32) -> Pid {
-    let procs: Option<OwnedFd> = group.clone_into().map(|directory| {
-        let flags = nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_CLOEXEC;
-        nix::fcntl::openat(directory, "cgroup.procs", flags, nix::sys::stat::Mode::empty()).unwrap()
-    });
-    let files: Vec<i32> = group.attach_files().iter().chain(&procs).map(AsRawFd::as_raw_fd).collect();
+    let files: Vec<i32> = group.attach_files().iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: the child writes to open files, calls `act`, which makes system calls only, and _exit.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Child => {
@@ -189,6 +185,34 @@ fn a_job_that_eats_too_much_memory_is_killed_and_seen() {
 }
 
 #[test]
+fn a_child_of_another_uid_and_user_namespace_can_attach_itself() {
+    if !crate::in_child::need_root("a change of uid") {
+        return;
+    }
+    with_instance("attach", |instance| {
+        let job = instance.create_job("job", &LIMITS).unwrap();
+        let files: Vec<i32> = job.attach_files().iter().map(AsRawFd::as_raw_fd).collect();
+        let elsewhere = Instance::create_job(instance, "elsewhere", &LIMITS).unwrap();
+        let child = spawn(&elsewhere, || {
+            // SAFETY: takes numbers only; this child has one thread.
+            let stranger = unsafe {
+                libc::seteuid(libc::uid_t::MAX - 7) == 0 && libc::unshare(libc::CLONE_NEWUSER) == 0
+            };
+            // SAFETY: writes one byte from a static string to a descriptor that is open.
+            let attached =
+                files.iter().all(|file| unsafe { libc::write(*file, c"0".as_ptr().cast(), 1) == 1 });
+            if stranger && attached { sleep_for_ever() } else { 98 }
+        });
+        until("the move", || job.pids_current().unwrap() == 1 && elsewhere.pids_current().unwrap() == 0);
+        assert!(job.populated().unwrap() && !elsewhere.populated().unwrap());
+        kill(child, Signal::SIGKILL).unwrap();
+        waitpid(child, None).unwrap();
+        job.remove().unwrap();
+        elsewhere.remove().unwrap();
+    });
+}
+
+#[test]
 fn a_job_that_forks_too_much_is_refused_and_seen() {
     with_instance("pids", |instance| {
         let job = instance.create_job("job", &LIMITS).unwrap();
@@ -222,9 +246,8 @@ fn a_job_that_forks_too_much_is_refused_and_seen() {
 /// Without `cgroup.kill` the test itself must clear the group away.
 fn skip_kill(job: &JobGroup) -> bool {
     skip("needs cgroup.kill");
-    let file = &job.attach_files()[0];
-    let tasks = std::fs::read_to_string(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
-    for pid in tasks.lines() {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", job.attach_files()[0].as_raw_fd())).unwrap();
+    for pid in std::fs::read_to_string(path).unwrap().lines() {
         kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
     }
     true

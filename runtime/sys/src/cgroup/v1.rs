@@ -9,7 +9,6 @@ mod job;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use cgroups_rs::fs::cpu::CpuController;
@@ -101,7 +100,10 @@ impl Trees {
             None => None,
         };
         let applied = apply(&cgroup, limits, self.controllers.contains("swap"))?;
-        let mut tasks = Vec::new();
+        let mut attach = Vec::new();
+        if let Some(unified) = &unified {
+            attach.push(directory::open_for_writing(&unified.file("cgroup.procs"))?);
+        }
         let mut directories: Vec<PathBuf> = Vec::new();
         for directory in self.places.0.values().map(|place| place.join(name)) {
             // Two controllers may share a tree under two names.
@@ -109,8 +111,7 @@ impl Trees {
             if directories.contains(&real) {
                 continue;
             }
-            let file = OpenOptions::new().write(true).open(real.join("tasks"));
-            tasks.push(file.map_err(|error| from_io("open cgroup tasks", &error))?.into());
+            attach.push(directory::open_for_writing(&real.join("tasks"))?);
             directories.push(real);
         }
         let memory = self.places.0.get("memory").map(|place| place.join(name));
@@ -121,7 +122,7 @@ impl Trees {
             memory,
             pids,
             unified,
-            tasks,
+            attach,
             applied,
             watch: OnceCell::new(),
             oom_kills_seen: Cell::new(0),

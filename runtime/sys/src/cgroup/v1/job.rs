@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) memory: Option<PathBuf>,
     pub(super) pids: Option<PathBuf>,
     pub(super) unified: Option<Directory>,
-    pub(super) tasks: Vec<OwnedFd>,
+    pub(super) attach: Vec<OwnedFd>,
     pub(super) applied: Applied,
     pub(super) watch: OnceCell<Watch>,
     pub(super) oom_kills_seen: Cell<u64>,
@@ -54,7 +54,7 @@ impl Group for Job {
     }
 
     fn attach_files(&self) -> &[OwnedFd] {
-        &self.tasks
+        &self.attach
     }
 
     fn kill(&self) -> Result<bool> {

@@ -22,7 +22,8 @@ fn group(files: &[(&str, &str)]) -> (tempfile::TempDir, Directory) {
 }
 
 fn job(directory: Directory) -> Job {
-    Job { directory, applied: Applied::default(), watch: OnceCell::new() }
+    let attach = [fs::File::open("/dev/null").unwrap().into()];
+    Job { directory, applied: Applied::default(), attach, watch: OnceCell::new() }
 }
 
 #[test]
