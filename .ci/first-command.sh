@@ -34,7 +34,7 @@ useradd --no-create-home --home-dir "$home/home" --shell /bin/sh "$user"
 uid=$(id -u "$user")
 install -d -o "$user" -m 0700 "$home/home"
 # The repository may lie in a directory that others cannot read: the user gets a copy of the binary.
-install -m 0755 "$TARGET/release/runtime" "$home/runtime"
+install -m 0755 "$BUILD_DIR/release/runtime" "$home/runtime"
 words=${command#cargo run --release -- }
 as_user() {
     (cd "$home/home" && runuser -u "$user" -- env -i HOME="$home/home" USER="$user" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 RUN="$home/runtime" sh -c "$1" </dev/null)

@@ -7,7 +7,8 @@ set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$REPO"
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/runtime-ci
-TARGET=${CARGO_TARGET_DIR:-$REPO/target}
+# shellcheck disable=SC2034 # used by the stages
+BUILD_DIR=${CARGO_TARGET_DIR:-$REPO/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 # Prints one line of our own, so that it stands out in a long log.

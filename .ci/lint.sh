@@ -4,7 +4,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cargo fmt --all --check
 say "format is clean"
-for script in .ci/run .ci/*.sh tests/vm/*.sh; do bash -n "$script" || fail "$script does not parse"; done
+need shellcheck shellcheck
+shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR .ci/run .ci/*.sh tests/vm/*.sh
+say "shell scripts are clean"
 need python3 python3
 python3 .ci/borders.py
 cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -11,7 +11,7 @@ must_exist "$RUNTIME_TESTS_EXPECTED_SKIPS" "the list of tests that are expected 
 log=$(mktemp "${TMPDIR:-/tmp}/runtime-test.XXXXXX")
 trap 'rm -f "$log"' EXIT
 # The log has everything; the screen has the verdicts as they come, and everything after a failure.
-verdicts() { tee -a "$log" | grep --line-buffered -E '^ *(PASS|FAIL|SLOW|TIMEOUT|LEAK|SIGN|Summary|Compiling runtime) |^(error|warning: unused|test result: |running )|^test .* \.\.\. ' || true; }
+verdicts() { tee -a "$log" | grep --line-buffered -E '^ *(PASS|FAIL|SLOW|TIMEOUT|LEAK|SIGN|Summary|Compiling runtime[^ ]*) |^(error|warning: unused|test result: |running )|^test .* \.\.\. ' || true; }
 scope=("$@")
 [ $# -gt 0 ] || scope=(--workspace)
 status=0
