@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What every stage starts with: sourced, never run. Goes to the repository's root, stops at the first error, and knows how to install what a stage needs.
 #
 # Tools live in one cache directory outside of the repository; Debian packages are installed only when their program is missing.
