@@ -15,9 +15,15 @@ pub struct LaunchPlan {
     pub profile: String,
     /// The profile's digest.
     pub profile_digest: String,
-    /// The walls that will be raised, with how badly each is wanted. A wall that the host cannot build is in `absent`.
+    /// The walls that will be raised, with how badly each is wanted. A wall that the host
+    /// cannot build is in `fallback` or `absent`.
     pub walls: BTreeMap<Wall, Requirement>,
-    /// Walls that will not stand on this host, with the reason. Never one that binds.
+    /// Walls in whose place something weaker stands, with what. Never one that binds.
+    pub fallback: BTreeMap<Wall, String>,
+    /// Walls that will not stand, with the reason. Never one that binds, but for two reasons that start with "not needed"
+    /// (nothing is there that the wall would guard) and "off for a test".
+    ///
+    /// `walls`, `fallback` and `absent` share no wall, and together name every one.
     pub absent: BTreeMap<Wall, String>,
     /// How the limits of the tree are kept: by cgroups, or by the fallback.
     pub tree_limits: TreeLimits,
@@ -27,9 +33,10 @@ pub struct LaunchPlan {
     pub hostname: String,
     /// What the root is made of, in order.
     pub root: Vec<RootEntry>,
-    /// Paths below /proc that are hidden: files by /dev/null, directories by an empty read-only tmpfs.
+    /// Paths below /proc that are hidden: files by /dev/null, directories by an empty read-only tmpfs. Written whole:
+    /// `/proc/kcore`. One that the kernel does not have is no error.
     pub proc_masked: Vec<String>,
-    /// Paths below /proc that are read-only.
+    /// Paths below /proc that are read-only, written as those that are hidden.
     pub proc_read_only: Vec<String>,
     /// /proc shows processes only.
     pub proc_subset_pid: bool,
@@ -152,6 +159,23 @@ pub enum RootEntry {
         /// Programs there may be executed.
         exec: bool,
     },
+}
+
+impl RootEntry {
+    /// Where it is, for people: an absolute path inside.
+    pub fn target(&self) -> String {
+        match self {
+            RootEntry::Directory { target, .. }
+            | RootEntry::Symlink { target, .. }
+            | RootEntry::File { target, .. }
+            | RootEntry::Bind { target, .. }
+            | RootEntry::Scratch { target, .. }
+            | RootEntry::HostDirectory { target, .. } => target.clone(),
+            RootEntry::Device { name, .. } => format!("/dev/{name}"),
+            RootEntry::DevPts => "/dev/pts".to_owned(),
+            RootEntry::Proc => "/proc".to_owned(),
+        }
+    }
 }
 
 /// Size of the scratch file system.

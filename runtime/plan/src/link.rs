@@ -2,8 +2,8 @@
 //! checked again on its side, and no message can name a host path, a filter, a uid or a cgroup.
 
 use crate::{
-    doctor::Finding, facts::HostFacts, outcome::ExitReport, policy::Policy, profile::ProfileSummary, spec::Spec,
-    wall::Enforcement,
+    doctor::Finding, facts::HostFacts, outcome::ExitReport, policy::Policy, profile::ProfileSummary,
+    spec::Spec, wall::Enforcement,
 };
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +193,8 @@ impl TryFrom<String> for JobId {
     type Error = BadJobId;
     fn try_from(text: String) -> Result<Self, BadJobId> {
         let fits = !text.is_empty() && text.len() <= JOB_ID_BYTES_MAX && !text.starts_with('-');
-        let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let plain =
+            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if fits && plain { Ok(JobId(text)) } else { Err(BadJobId) }
     }
 }

@@ -1,4 +1,4 @@
-//! A profile, resolved: what is mounted, which system calls, which limits, which walls. Parsing is in `parse`.
+//! A profile, resolved: what is mounted, which system calls, which limits, which walls.
 
 use crate::{
     limit::{LimitName, Limits},
@@ -42,6 +42,19 @@ pub struct Profile {
     pub exec_from_writable: bool,
     /// The system call filter.
     pub syscalls: SyscallPolicy,
+}
+
+impl Profile {
+    /// What a list shows of it.
+    pub fn summary(&self) -> ProfileSummary {
+        ProfileSummary {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            origin: self.origin.clone(),
+            digest: self.digest.clone(),
+            extends: self.extends.clone(),
+        }
+    }
 }
 
 /// What a list shows of a profile.

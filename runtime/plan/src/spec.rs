@@ -66,13 +66,17 @@ pub enum SpecError {
         count: usize,
     },
     /// Too many variables.
-    #[error("{count} environment variables are over the bound of {ENV_COUNT_MAX}: pass the data on stdin or in a file")]
+    #[error(
+        "{count} environment variables are over the bound of {ENV_COUNT_MAX}: pass the data on stdin or in a file"
+    )]
     TooManyVariables {
         /// How many there were.
         count: usize,
     },
     /// One string is too long for the kernel.
-    #[error("{what} is {bytes} bytes long, over the kernel's bound of {STRING_BYTES_MAX}: pass the data on stdin or in a file")]
+    #[error(
+        "{what} is {bytes} bytes long, over the kernel's bound of {STRING_BYTES_MAX}: pass the data on stdin or in a file"
+    )]
     StringTooLong {
         /// Which one.
         what: String,
@@ -80,19 +84,25 @@ pub enum SpecError {
         bytes: usize,
     },
     /// All strings together are too long.
-    #[error("arguments and environment together are {bytes} bytes, over the bound of {ARGV_ENV_BYTES_MAX}: pass the data on stdin or in a file")]
+    #[error(
+        "arguments and environment together are {bytes} bytes, over the bound of {ARGV_ENV_BYTES_MAX}: pass the data on stdin or in a file"
+    )]
     TooLong {
         /// Their length.
         bytes: usize,
     },
     /// A NUL where the kernel's strings end.
-    #[error("{what} contains a NUL byte, which no argument, variable or path can carry: remove it or pass the data on stdin")]
+    #[error(
+        "{what} contains a NUL byte, which no argument, variable or path can carry: remove it or pass the data on stdin"
+    )]
     Nul {
         /// Where.
         what: String,
     },
     /// A variable's name is empty or has a `=`.
-    #[error("the environment variable name {name:?} is empty or contains `=`: names are one or more bytes without `=`")]
+    #[error(
+        "the environment variable name {name:?} is empty or contains `=`: names are one or more bytes without `=`"
+    )]
     BadVariableName {
         /// The name, lossy.
         name: String,
@@ -104,13 +114,17 @@ pub enum SpecError {
         name: String,
     },
     /// A path inside that is not absolute or climbs.
-    #[error("the working directory {path:?} must be absolute inside the sandbox, without `..`, at most {PATH_BYTES_MAX} bytes: for example /workspace/src")]
+    #[error(
+        "the working directory {path:?} must be absolute inside the sandbox, without `..`, at most {PATH_BYTES_MAX} bytes: for example /workspace/src"
+    )]
     BadWorkdir {
         /// The path, lossy.
         path: String,
     },
     /// A profile name that no profile can have.
-    #[error("the profile name {name:?} is not one: lower-case letters, digits, `-` and `_`, 1 to {NAME_BYTES_MAX} bytes; `runtime profile list` shows them")]
+    #[error(
+        "the profile name {name:?} is not one: lower-case letters, digits, `-` and `_`, 1 to {NAME_BYTES_MAX} bytes; `runtime profile list` shows them"
+    )]
     BadProfileName {
         /// The name.
         name: String,
@@ -171,7 +185,9 @@ impl TryFrom<UncheckedSpec> for Spec {
 pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
 }
 
 fn check_string(what: &str, string: &[u8], extra: usize) -> Result<usize, SpecError> {

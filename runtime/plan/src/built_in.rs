@@ -1,0 +1,60 @@
+//! The files of `sandbox-profiles/` and `policies/`, compiled in: a binary alone runs jobs.
+
+use crate::source::SourceFile;
+
+/// What a profile or a policy that is compiled in gives as its origin.
+pub(crate) const ORIGIN: &str = "built-in";
+/// The directory of syscall sets, beside the profiles.
+pub(crate) const SETS_DIRECTORY: &str = "syscalls";
+/// How the paths of files that are compiled in start, in messages.
+const PREFIX: &str = "built-in:";
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        vec![$(SourceFile {
+            path: concat!("built-in:", $path).to_owned(),
+            text: include_str!(concat!("../../../", $path)).to_owned(),
+        }),*]
+    };
+}
+
+/// The profiles.
+pub(crate) fn profiles() -> Vec<SourceFile> {
+    files![
+        "sandbox-profiles/build.toml",
+        "sandbox-profiles/debug.toml",
+        "sandbox-profiles/default.toml",
+        "sandbox-profiles/node.toml",
+        "sandbox-profiles/python.toml",
+        "sandbox-profiles/shell.toml",
+        "sandbox-profiles/strict.toml",
+    ]
+}
+
+/// The syscall sets.
+pub(crate) fn syscall_sets() -> Vec<SourceFile> {
+    files![
+        "sandbox-profiles/syscalls/arguments.toml",
+        "sandbox-profiles/syscalls/base.toml",
+        "sandbox-profiles/syscalls/debug.toml",
+        "sandbox-profiles/syscalls/enosys.toml",
+        "sandbox-profiles/syscalls/families.toml",
+        "sandbox-profiles/syscalls/families-local.toml",
+        "sandbox-profiles/syscalls/setid.toml",
+        "sandbox-profiles/syscalls/splice.toml",
+        "sandbox-profiles/syscalls/strict.toml",
+    ]
+}
+
+/// The policy of the local operator.
+pub(crate) fn policy() -> SourceFile {
+    SourceFile {
+        path: "built-in:policies/local.toml".to_owned(),
+        text: include_str!("../../../policies/local.toml").to_owned(),
+    }
+}
+
+/// Whether a path is that of a file that is compiled in.
+pub(crate) fn is_built_in(path: &str) -> bool {
+    path.starts_with(PREFIX)
+}

@@ -1,0 +1,180 @@
+//! Decides what is done for one job: spec, profile, policy and host facts become a [`LaunchPlan`]. Pure: the same four give
+//! the same plan, byte for byte.
+//!
+//! Nothing of a spec names a host path, a filter, a uid or a cgroup, and no value of it gets past a ceiling. What the plan
+//! cannot give is refused with one sentence and the next step; it is never left out silently.
+
+mod environment;
+mod generated;
+mod landlock;
+mod limits;
+mod rlimits;
+mod root;
+mod walls;
+
+use crate::{
+    facts::HostFacts,
+    launch::{CommandPlan, Identity, LaunchPlan, Scratch, TreeLimits, WorkspacePlan},
+    link::{Refusal, RefusalReason},
+    policy::Policy,
+    profile::Profile,
+    spec::{Spec, WorkspaceRequest},
+    wall::Wall,
+    walls_off::WallsOff,
+};
+
+/// The job's uid and gid inside.
+const JOB_ID: u32 = 1000;
+
+/// Where a job starts that names no directory.
+const WORKSPACE: &str = "/workspace";
+
+/// Files below /proc/sys/user that are written as the last mount step. No namespaces inside the job's, for none of the eight
+/// kinds; inotify is bounded per job, or one job could use up what its host uid may have (user_namespaces(7), inotify(7)).
+const USER_SYSCTLS: [(&str, u64); 10] = [
+    ("max_user_namespaces", 0),
+    ("max_mnt_namespaces", 0),
+    ("max_net_namespaces", 0),
+    ("max_pid_namespaces", 0),
+    ("max_ipc_namespaces", 0),
+    ("max_uts_namespaces", 0),
+    ("max_cgroup_namespaces", 0),
+    ("max_time_namespaces", 0),
+    ("max_inotify_instances", 32),
+    ("max_inotify_watches", 8_192),
+];
+
+/// The plan for one job, or why there is none.
+pub fn plan(
+    spec: &Spec,
+    profile: &Profile,
+    policy: &Policy,
+    facts: &HostFacts,
+    walls_off: &WallsOff,
+) -> Result<LaunchPlan, Refusal> {
+    if !policy.allows_profile(&profile.name) {
+        let allowed = policy.profiles.as_deref().unwrap_or_default().join(", ");
+        return refuse(
+            RefusalReason::ProfileNotAllowed,
+            format!(
+                "the policy `{}` does not allow the profile `{}`: use one of {allowed}, or ask the operator",
+                policy.name, profile.name
+            ),
+        );
+    }
+    let limits = limits::decide(spec, profile, policy)?;
+    let workspace = decide_workspace(spec, policy, facts)?;
+    let walls = walls::decide(profile, facts, &workspace, walls_off)?;
+    let stands = |wall: Wall| walls.stand.contains_key(&wall);
+    let identity = Identity { uid: JOB_ID, gid: JOB_ID, init_has_own_id: facts.rootful };
+    let tree_limits = match (stands(Wall::Cgroup), walls.why_not(Wall::Cgroup)) {
+        (false, Some(why)) => TreeLimits::Fallback { why: why.to_owned() },
+        _ => TreeLimits::Cgroup,
+    };
+    let (env, path) = environment::merge(profile, spec);
+    let masked = if stands(Wall::MaskedProc) { generated::PROC_MASKED } else { &[] };
+    let read_only = if stands(Wall::MaskedProc) { generated::PROC_READ_ONLY } else { &[] };
+    Ok(LaunchPlan {
+        profile: profile.name.clone(),
+        profile_digest: profile.digest.clone(),
+        identity,
+        hostname: profile.hostname.clone(),
+        root: root::lay_out(profile, facts, &workspace)?,
+        proc_masked: masked.iter().map(|name| format!("/proc/{name}")).collect(),
+        proc_read_only: read_only.iter().map(|name| format!("/proc/{name}")).collect(),
+        proc_subset_pid: profile.proc_subset_pid,
+        user_sysctls: USER_SYSCTLS.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        scratch: Scratch { bytes: limits.scratch_bytes, inodes: limits.scratch_inodes },
+        rlimits: match stands(Wall::Rlimits) {
+            true => rlimits::list(&limits, &workspace, &tree_limits, identity),
+            false => Vec::new(),
+        },
+        landlock: landlock::rules(profile, facts, &walls),
+        syscalls: profile.syscalls.clone(),
+        cpus: cpus(limits.cpu_millicores, facts.cpus),
+        command: CommandPlan {
+            argv: spec.argv.clone(),
+            env,
+            path,
+            workdir: spec.workdir.clone().unwrap_or_else(|| WORKSPACE.into()),
+            umask: profile.umask,
+            stdin: spec.stdin,
+        },
+        walls: walls.stand,
+        fallback: walls.fallback,
+        absent: walls.absent,
+        tree_limits,
+        workspace,
+        limits,
+    })
+}
+
+/// The host paths whose [`HostFacts::paths`] the planner needs for this profile, sorted, each once.
+pub fn host_paths(profile: &Profile) -> Vec<String> {
+    let mut paths: Vec<String> = profile.mounts.iter().map(|mount| mount.source.clone()).collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// CPUs that the job may run on: as many as its share fills, so that `nproc` inside agrees with the limit.
+fn cpus(millicores: u64, host: u32) -> u32 {
+    let wanted = u32::try_from(millicores.div_ceil(1_000)).unwrap_or(u32::MAX);
+    wanted.min(host).max(1)
+}
+
+fn decide_workspace(spec: &Spec, policy: &Policy, facts: &HostFacts) -> Result<WorkspacePlan, Refusal> {
+    if spec.workspace == WorkspaceRequest::Scratch {
+        return Ok(WorkspacePlan::Scratch);
+    }
+    if !policy.host_directory {
+        return refuse(
+            RefusalReason::NoHostDirectory,
+            format!(
+                "the policy `{}` does not allow --dir: leave it out, or set host_directory = true in the policy",
+                policy.name
+            ),
+        );
+    }
+    let Some(directory) = &facts.host_directory else {
+        return refuse(
+            RefusalReason::NoHostDirectory,
+            "there is no directory to mount: --dir is for `runtime run` without a daemon (add --embedded)"
+                .to_owned(),
+        );
+    };
+    // Without an id map the owner's own id would be the job's host uid, and host uid 0 is never mapped.
+    if facts.rootful && !directory.idmap && (directory.uid == 0 || directory.gid == 0) {
+        return refuse(
+            RefusalReason::WallUnavailable,
+            format!(
+                "{} belongs to root, and its file system takes no id map, so the job would need host uid 0: \
+                 use a directory on ext4, xfs or btrfs, or one that belongs to an ordinary user",
+                directory.path
+            ),
+        );
+    }
+    Ok(WorkspacePlan::HostDirectory {
+        uid: directory.uid,
+        gid: directory.gid,
+        // Rootless there is one id, the caller's own: nothing to map.
+        idmap: facts.rootful && directory.idmap,
+        read_only: directory.read_only,
+    })
+}
+
+fn refuse<T>(reason: RefusalReason, message: String) -> Result<T, Refusal> {
+    Err(Refusal { reason, message })
+}
+
+#[cfg(test)]
+#[path = "planner/tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "planner/golden_tests.rs"]
+mod golden_tests;
+
+#[cfg(test)]
+#[path = "planner/property_tests.rs"]
+mod property_tests;
