@@ -1,0 +1,354 @@
+//! Ends: of a job, by limit, cancel or its own doing, and of the launcher itself.
+//!
+//! A job is over when its init is reaped: the kernel reaps the init of a pid namespace only after every process in it is
+//! gone. Only then are its numbers read, its group removed and its host ids given back.
+
+use crate::launcher::{
+    Launcher, LauncherError, POLL_INTERVAL,
+    job::{Ending, Job},
+    kernel, verdict,
+};
+use runtime_plan::{
+    launch::TreeLimits,
+    limit::LimitName,
+    link::{JobId, ToServer},
+    outcome::{ExitReport, Usage},
+    wall::Wall,
+};
+use runtime_sys::{Errno, Error, cgroup, pidfd, proc, time};
+use std::{os::fd::AsFd, time::Duration};
+
+/// signal(7).
+const SIGTERM: i32 = 15;
+/// signal(7).
+const SIGKILL: i32 = 9;
+/// A server that has been told that everything is over has this long to end its streams.
+const SERVER_GRACE: Duration = Duration::from_secs(5);
+
+/// The launcher on its way down.
+#[derive(Debug, Clone, Copy)]
+pub struct Shutdown {
+    /// When the server is killed; set once the last job is gone.
+    server_kill: Option<Duration>,
+    /// The server is gone.
+    server_gone: bool,
+}
+
+impl Launcher {
+    /// Whether the launcher is on its way down.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub fn is_over(&self) -> bool {
+        self.jobs.is_empty() && self.ending.is_some_and(|shutdown| shutdown.server_gone)
+    }
+
+    /// When the loop has to look at the shutdown.
+    pub fn shutdown_deadline(&self) -> Option<Duration> {
+        self.ending.filter(|shutdown| !shutdown.server_gone).and_then(|shutdown| shutdown.server_kill)
+    }
+
+    /// Ends every job, then the server, then us.
+    pub fn shut_down(&mut self, by: &str, kill: bool) -> Result<(), LauncherError> {
+        self.ending.get_or_insert(Shutdown { server_kill: None, server_gone: false });
+        let serials: Vec<u64> = self.jobs.keys().copied().collect();
+        for serial in serials {
+            self.cancel(serial, by.to_owned(), "the daemon is shutting down".to_owned(), kill);
+        }
+        self.check_shutdown(time::monotonic_now())
+    }
+
+    /// The caller of an embedded run is done or dead: nobody waits for the jobs, and nothing of the state is kept.
+    pub fn caller_ended(&mut self) -> Result<(), LauncherError> {
+        if !self.lifeline_is_closed() {
+            return Ok(());
+        }
+        if let Some(lifeline) = self.lifeline.take() {
+            self.epoll.remove(lifeline.as_fd()).map_err(kernel("leave the lifeline"))?;
+        }
+        self.shut_down("client disconnected", self.quiet)
+    }
+
+    /// The next move of the shutdown, if there is one.
+    pub fn check_shutdown(&mut self, now: Duration) -> Result<(), LauncherError> {
+        let Some(mut shutdown) = self.ending else { return Ok(()) };
+        if !self.jobs.is_empty() || shutdown.server_gone {
+            return Ok(());
+        }
+        match shutdown.server_kill {
+            None => {
+                self.tell(&ToServer::ShutDown, Vec::new());
+                // In the embedded form the client has gone already: there is no stream to end well.
+                shutdown.server_kill = Some(if self.quiet { now } else { now + SERVER_GRACE });
+                self.ending = Some(shutdown);
+                if self.quiet { self.kill_server() } else { Ok(()) }
+            }
+            Some(deadline) if deadline <= now => self.kill_server(),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn kill_server(&self) -> Result<(), LauncherError> {
+        match pidfd::send_signal(self.server.pidfd.as_fd(), SIGKILL) {
+            Err(error) if error.errno != Errno::ESRCH => Err(kernel("end the server")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server is dead. Unasked, that is the end of us all in this version.
+    pub fn server_ended(&mut self) -> Result<(), LauncherError> {
+        let Some(reaped) = pidfd::reap(self.server.pidfd.as_fd()).map_err(kernel("reap the server"))? else {
+            return Ok(());
+        };
+        self.epoll.remove(self.server.pidfd.as_fd()).map_err(kernel("leave the server"))?;
+        match &mut self.ending {
+            Some(shutdown) => {
+                shutdown.server_gone = true;
+                Ok(())
+            }
+            None => Err(LauncherError::ServerDied(format!("{:?}", reaped.status))),
+        }
+    }
+
+    /// Somebody asks for the end of a job: TERM, grace, KILL, or KILL at once.
+    pub fn cancel(&mut self, serial: u64, by: String, reason: String, kill: bool) {
+        self.end(serial, Ending::Cancelled { by, reason }, kill);
+    }
+
+    /// The server says that the job wrote more than it may. It could lie, and would end its own job.
+    pub fn output_limit(&mut self, id: &JobId, used: u64) {
+        let Some(serial) = self.by_id.get(id).copied() else { return };
+        let Some(job) = self.jobs.get(&serial) else { return };
+        let allowed = job.plan.limits.output_bytes;
+        let evidence = format!("the log writer counted {used} bytes");
+        self.end(serial, Job::limit_hit(LimitName::Output, allowed, Some(used), evidence), true);
+    }
+
+    /// A signal for the job's first process. Numbers that are none are dropped.
+    pub fn signal(&mut self, id: &JobId, signal: i32) {
+        let job = self.by_id.get(id).and_then(|serial| self.jobs.get(serial));
+        let Some(leader) = job.and_then(|job| job.leader.as_ref()) else { return };
+        if !(1..=64).contains(&signal) {
+            return;
+        }
+        let sent = pidfd::send_signal(leader.as_fd(), signal);
+        self.report_unless_gone(sent);
+    }
+
+    /// Ends a job. The first reason stays; a later, harder end only hurries it.
+    fn end(&mut self, serial: u64, ending: Ending, kill: bool) {
+        let now = time::monotonic_now();
+        let Some(job) = self.jobs.get_mut(&serial) else { return };
+        if job.exit.is_none() {
+            job.ending.get_or_insert(ending);
+        }
+        match &job.leader {
+            Some(leader) if !kill => {
+                if job.times.kill.is_none() {
+                    job.times.kill = Some(now + Duration::from_millis(job.plan.limits.kill_grace_ms));
+                    let sent = pidfd::send_signal_to_group(leader.as_fd(), SIGTERM);
+                    self.report_unless_gone(sent);
+                }
+            }
+            // There is no program yet that a TERM could ask.
+            _ => self.kill(serial),
+        }
+    }
+
+    /// Kills the whole tree: the group at one blow where the host can, and pid 1, with which the kernel ends the namespace.
+    fn kill(&mut self, serial: u64) {
+        let Some(job) = self.jobs.get_mut(&serial) else { return };
+        job.times.kill = None;
+        let group = job.group.as_ref().map_or(Ok(()), |group| group.kill().map(drop));
+        let init = pidfd::send_signal(job.init_pidfd.as_fd(), SIGKILL);
+        self.report_cleanup(group);
+        self.report_unless_gone(init);
+    }
+
+    /// A process that is gone already is what was wanted.
+    fn report_unless_gone(&self, sent: Result<(), Error>) {
+        match sent {
+            Err(error) if error.errno == Errno::ESRCH => {}
+            other => self.report_cleanup(other),
+        }
+    }
+
+    /// A deadline of a job has come.
+    pub fn job_is_due(&mut self, serial: u64, now: Duration) {
+        let Some(job) = self.jobs.get(&serial) else { return };
+        let is_due = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        let (kill, wall, poll) = (is_due(job.times.kill), is_due(job.wall_deadline()), is_due(job.times.poll));
+        if kill {
+            self.kill(serial);
+        }
+        if wall {
+            let Some(job) = self.jobs.get(&serial) else { return };
+            let allowed = job.plan.limits.wall_time_ms.unwrap_or(0);
+            let since = job.times.started.unwrap_or(job.times.taken);
+            let used = now.saturating_sub(since).as_millis() as u64;
+            let ending =
+                Job::limit_hit(LimitName::WallTime, allowed, Some(used), "the launcher's timer".to_owned());
+            self.end(serial, ending, false);
+        }
+        if poll {
+            self.poll(serial, now);
+        }
+    }
+
+    /// Limits of which no event tells: cpu time everywhere, memory and processes where there is no cgroup.
+    fn poll(&mut self, serial: u64, now: Duration) {
+        let Some(job) = self.jobs.get_mut(&serial) else { return };
+        job.times.poll = Some(now + POLL_INTERVAL);
+        let (cpu, source) = match &job.group {
+            Some(group) => (group.cpu_used().ok().flatten(), "the cgroup's cpu time"),
+            None => (poll_tree(job), "polled cpu time of the tree"),
+        };
+        if let (Some(allowed), Some(used)) = (job.plan.limits.cpu_time_ms, cpu) {
+            let used = used.as_millis() as u64;
+            if used >= allowed {
+                let ending = Job::limit_hit(LimitName::CpuTime, allowed, Some(used), source.to_owned());
+                return self.end(serial, ending, true);
+            }
+        }
+        let allowed = job.plan.limits.memory_bytes;
+        let used = job.polled.memory_peak_bytes;
+        if matches!(job.plan.tree_limits, TreeLimits::Fallback { .. }) && used.is_some_and(|used| used > allowed) {
+            let evidence = "polled resident memory of the tree".to_owned();
+            self.end(serial, Job::limit_hit(LimitName::Memory, allowed, used, evidence), true);
+        }
+    }
+
+    /// The job's cgroup has news. On v1 the kernel kills one process; the job as a whole ends here, as it does on v2 by
+    /// memory.oom.group: a tree with a hole in it is no result.
+    pub fn look_at_group(&mut self, serial: u64) {
+        let Some(job) = self.jobs.get(&serial) else { return };
+        let Some(group) = &job.group else { return };
+        let Ok(events) = group.events() else { return };
+        if events.oom_kills > 0 && events.memory_max_hits > 0 {
+            let peak = group.usage().ok().and_then(|usage| usage.memory_peak_bytes);
+            let hit = verdict::memory_hit(&job.plan, events, peak);
+            self.end(serial, Ending::Limit(hit), true);
+        }
+    }
+
+    /// The job is over: its numbers, its report, its things.
+    pub fn finish(&mut self, serial: u64) {
+        let Some(job) = self.jobs.remove(&serial) else { return };
+        self.by_id.remove(&job.id);
+        let now = time::monotonic_now();
+        let mut cleanup_errors = Vec::new();
+        for fd in job.group_events.iter().chain(&job.socket).chain([&job.init_pidfd]) {
+            note(&mut cleanup_errors, self.epoll.remove(fd.as_fd()));
+        }
+        let (usage, events) = measure(&job, now);
+        let (outcome, limits_hit) = verdict::judge(&verdict::Evidence {
+            plan: &job.plan,
+            ending: job.ending.as_ref(),
+            events,
+            memory_peak_bytes: usage.memory_peak_bytes,
+            failure: job.failure,
+            exit: job.exit,
+            scratch_full: job.scratch_full,
+        });
+        if let Some(group) = &job.group {
+            if !job.plan.walls.contains_key(&Wall::Pid) {
+                // Without a pid namespace nothing else ends what the leader left behind.
+                note(&mut cleanup_errors, group.kill().map(drop));
+            }
+            note(&mut cleanup_errors, group.remove());
+        }
+        if let (Some(slot), Some(slots)) = (job.slot, &mut self.slots) {
+            slots.give_back(slot);
+        }
+        self.unacknowledged.insert(job.id.clone());
+        let report = ExitReport { outcome, limits_hit, usage, cleanup_errors };
+        let message = ToServer::Finished {
+            job: job.id.clone(),
+            report: Box::new(report),
+            enforcement: Box::new(job.enforcement.clone()),
+        };
+        self.tell(&message, Vec::new());
+    }
+
+    /// What is left of us when the loop has ended, in whatever way: jobs, server, cgroups, leases. The first error is told.
+    pub fn clean_up(&mut self) -> Result<(), LauncherError> {
+        self.kill_server()?;
+        let jobs: Vec<u64> = self.jobs.keys().copied().collect();
+        for serial in jobs {
+            self.kill(serial);
+            if let Some(job) = self.jobs.get(&serial) {
+                let reaped = pidfd::reap_blocking(job.init_pidfd.as_fd()).map(drop);
+                self.report_cleanup(reaped);
+            }
+            self.finish(serial);
+        }
+        match pidfd::reap_blocking(self.server.pidfd.as_fd()) {
+            // Reaped by the loop.
+            Err(error) if error.errno == Errno::ECHILD => {}
+            other => {
+                other.map_err(kernel("reap the server"))?;
+            }
+        }
+        if let Some(groups) = self.groups.take() {
+            groups.remove().map_err(kernel("remove the cgroups"))?;
+        }
+        if let Some(slots) = self.slots.take() {
+            slots.remove()?;
+        }
+        if let Some(instance) = self.instance.take() {
+            instance.remove()?;
+        }
+        Ok(())
+    }
+}
+
+fn note(errors: &mut Vec<String>, result: Result<(), Error>) {
+    if let Err(error) = result {
+        errors.push(error.to_string());
+    }
+}
+
+/// Adds up the processes below init, and keeps the highest. Returns their cpu time. A process that ends between two looks is
+/// missed: what is polled is reported as polled.
+fn poll_tree(job: &mut Job) -> Option<Duration> {
+    let root = Launcher::proc_root();
+    let pids = proc::children_of(root, job.init).ok()?;
+    let mut memory = 0;
+    let mut cpu = Duration::ZERO;
+    for pid in &pids {
+        // Gone meanwhile: nothing to add.
+        memory += proc::resident_bytes(root, *pid).unwrap_or(0);
+        cpu += proc::cpu_time(root, *pid).unwrap_or_default();
+    }
+    let polled = &mut job.polled;
+    polled.memory_peak_bytes = polled.memory_peak_bytes.max(Some(memory));
+    polled.pids_peak = polled.pids_peak.max(Some(pids.len() as u64));
+    Some(cpu)
+}
+
+/// What the job used: from its cgroup where there is one, else from what init counted and polling saw.
+fn measure(job: &Job, now: Duration) -> (Usage, Option<cgroup::Events>) {
+    let us = |duration: Duration| duration.as_micros() as u64;
+    let mut usage = Usage {
+        cpu_user_us: job.init_cpu_us.map(|(user, _)| user),
+        cpu_system_us: job.init_cpu_us.map(|(_, system)| system),
+        memory_peak_bytes: job.polled.memory_peak_bytes,
+        pids_peak: job.polled.pids_peak,
+        spawn_us: job.times.started.map(|started| us(started.saturating_sub(job.times.taken))),
+        run_us: job.times.started.map(|started| us(job.times.ended.unwrap_or(now).saturating_sub(started))),
+        ..Usage::default()
+    };
+    let Some(group) = &job.group else { return (usage, None) };
+    if let Ok(used) = group.usage() {
+        usage.cpu_user_us = used.cpu_user.map(us).or(usage.cpu_user_us);
+        usage.cpu_system_us = used.cpu_system.map(us).or(usage.cpu_system_us);
+        usage.cpu_throttled_us = used.cpu_throttled.map(us);
+        usage.memory_peak_bytes = used.memory_peak_bytes;
+        usage.pids_peak = used.pids_peak;
+        usage.io_read_bytes = used.io_read_bytes;
+        usage.io_write_bytes = used.io_write_bytes;
+    }
+    (usage, group.events().ok())
+}

@@ -1,0 +1,326 @@
+//! Where a launcher keeps what it shares with other launchers of the host: leases, held by locks that the kernel drops when
+//! the holder dies. Daemons, embedded runs and test suites live side by side; a sweep touches only what nobody holds.
+//!
+//! ```text
+//! <run dir>/instances/<instance>/lock    held as long as the launcher lives
+//! <run dir>/instances/<instance>/state   state of an embedded run
+//! <run dir>/slots/<block>                a block of host ids, held likewise
+//! ```
+
+use runtime_sys::{Errno, Error, cgroup, file, process};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt, fs::DirBuilderExt, fs::MetadataExt, fs::OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// First host id of ours: 0x7000_0000, between the ranges of systemd-nspawn and its foreign ids, which no distribution
+/// hands out (systemd's UIDS-GIDS.md).
+pub const UID_BASE: u32 = 0x7000_0000;
+/// Ids of one slot: one for init, one for the job, the rest for more users inside.
+pub const SLOT_IDS: u32 = 16;
+/// Slots of one block; the first is the server's.
+pub const BLOCK_SLOTS: u32 = 256;
+/// Blocks, hence rootful launchers at the same time on one host.
+pub const BLOCKS_MAX: u32 = 256;
+
+/// Why a place cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A file operation failed.
+    #[error("failed to {act} {path}: {source}")]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A directory is somebody else's.
+    #[error("{path} belongs to uid {uid}, not to us: remove it, or set XDG_RUNTIME_DIR to a directory of your own")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// All blocks of ids are in use.
+    #[error("all {BLOCKS_MAX} blocks of host ids are in use: stop a daemon")]
+    NoBlock,
+}
+
+fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+    let path = path.to_owned();
+    move |source| PlaceError::Io { act, path, source }
+}
+
+/// The directory for things that do not outlive a boot: /run/runtime for root, else $XDG_RUNTIME_DIR/runtime, else
+/// /tmp/runtime-UID.
+pub fn run_dir() -> PathBuf {
+    let uid = process::effective_uid();
+    if uid == 0 {
+        return PathBuf::from("/run/runtime");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) if Path::new(&directory).is_absolute() => Path::new(&directory).join("runtime"),
+        _ => PathBuf::from(format!("/tmp/runtime-{uid}")),
+    }
+}
+
+/// Makes the run directory, or checks that the one that is there is ours and nobody else may write to it.
+pub fn make_run_dir(path: &Path) -> Result<(), PlaceError> {
+    make_directory(path, 0o711)?;
+    let metadata = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
+    let ours = metadata.is_dir() && metadata.uid() == process::effective_uid() && metadata.mode() & 0o022 == 0;
+    if !ours {
+        return Err(PlaceError::Foreign { path: path.to_owned(), uid: metadata.uid() });
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), PlaceError> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(io_error("make", path)),
+    }
+}
+
+/// A launcher's own directory, held by a lock.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its name: 16 hexadecimal digits.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    run_dir: PathBuf,
+    _lock: File,
+}
+
+impl Instance {
+    /// Makes one.
+    pub fn lease(run_dir: &Path) -> Result<Instance, PlaceError> {
+        let instances = run_dir.join("instances");
+        loop {
+            make_directory(run_dir, 0o711)?;
+            make_directory(&instances, 0o711)?;
+            let name = random_name()?;
+            let path = instances.join(&name);
+            // A launcher that ends may take an empty parent away, and a sweep may take a directory that has no lock yet:
+            // both only mean that it is made again.
+            match Instance::lock(&path) {
+                Ok(Some(lock)) => return Ok(Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock }),
+                Ok(None) => {}
+                Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn lock(path: &Path) -> Result<Option<File>, PlaceError> {
+        make_directory(path, 0o711)?;
+        lock_file(&path.join("lock"))
+    }
+
+    /// Removes the directory with all that is in it, and what of the run directory is empty then.
+    pub fn remove(self) -> Result<(), PlaceError> {
+        remove_instance(&self.path)?;
+        let instances = self.run_dir.join("instances");
+        let slots = self.run_dir.join("slots");
+        for empty in [&instances, &slots, &self.run_dir] {
+            match fs::remove_dir(empty) {
+                Ok(()) => {}
+                // In use by another launcher, or gone with one.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy
+                    ) => {}
+                // A run directory below a directory of root's stays.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && empty == &self.run_dir => {}
+                Err(error) => return Err(io_error("remove", empty)(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn random_name() -> Result<String, PlaceError> {
+    let path = Path::new("/proc/sys/kernel/random/uuid");
+    let uuid = fs::read_to_string(path).map_err(io_error("read", path))?;
+    Ok(uuid.chars().filter(char::is_ascii_hexdigit).take(16).collect())
+}
+
+/// Locks a file, made if need be; `None` when somebody holds it. A file that its last holder removed meanwhile is made anew.
+fn lock_file(path: &Path) -> Result<Option<File>, PlaceError> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NOFOLLOW)
+            .open(path)
+            .map_err(io_error("open", path))?;
+        let locked = file::try_lock_exclusive(file.as_fd()).map_err(|error| io_error("lock", path)(error.into()))?;
+        if !locked {
+            return Ok(None);
+        }
+        let held = file.metadata().map_err(io_error("look at", path))?;
+        match fs::symlink_metadata(path) {
+            Ok(there) if there.ino() == held.ino() && there.dev() == held.dev() => return Ok(Some(file)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("look at", path)(error)),
+        }
+    }
+}
+
+/// open(2): O_NOFOLLOW.
+const NOFOLLOW: i32 = 0o400_000;
+
+fn remove_instance(path: &Path) -> Result<(), PlaceError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let failed = |error: Error| io_error("remove", path)(error.into());
+    let parent = file::open_dir_path(parent).map_err(failed)?;
+    let name = std::ffi::CString::new(name.as_bytes())
+        .map_err(|_nul| failed(Error { act: "remove", errno: Errno::EINVAL }))?;
+    file::remove_tree(parent.as_fd(), &name).map_err(failed)
+}
+
+/// Removes what dead launchers left: their cgroups with every process in them, and their directories. Returns the names.
+pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, PlaceError> {
+    let instances = run_dir.join("instances");
+    let mut swept = Vec::new();
+    let entries = match fs::read_dir(&instances) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(swept),
+        Err(error) => return Err(io_error("list", &instances)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(io_error("list", &instances))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        // A launcher that has made its directory and not yet its lock loses nothing: it makes both again under a new name.
+        let held = match lock_file(&path.join("lock")) {
+            Ok(held) => held,
+            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(_lock) = held {
+            cgroup::sweep(groups, name).map_err(|error| io_error("sweep the cgroups of", &path)(error.into()))?;
+            remove_instance(&path)?;
+            swept.push(name.to_owned());
+        }
+    }
+    Ok(swept)
+}
+
+/// A block of host ids, held by a lock: no two launchers of the host use the same id.
+#[derive(Debug)]
+pub struct Slots {
+    path: PathBuf,
+    _lock: File,
+    first: u32,
+    /// Free slots, the longest unused first: an id rests as long as it can before it is used again.
+    free: std::collections::VecDeque<u32>,
+}
+
+/// One job's host ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The first of [`SLOT_IDS`] ids: init's.
+    pub first: u32,
+}
+
+impl Slot {
+    /// The job's own id.
+    pub fn job(self) -> u32 {
+        self.first + 1
+    }
+}
+
+impl Slots {
+    /// Leases a block.
+    pub fn lease(run_dir: &Path) -> Result<Slots, PlaceError> {
+        let slots = run_dir.join("slots");
+        make_directory(&slots, 0o711)?;
+        for block in 0..BLOCKS_MAX {
+            let path = slots.join(block.to_string());
+            if let Some(lock) = lock_file(&path)? {
+                let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
+                return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS).collect() });
+            }
+        }
+        Err(PlaceError::NoBlock)
+    }
+
+    /// The server's own uid.
+    pub fn server_uid(&self) -> u32 {
+        self.first
+    }
+
+    /// A slot that no process of the host uses, or `None` when all are taken.
+    pub fn take(&mut self) -> Option<Slot> {
+        self.free.pop_front().map(|index| Slot { first: self.first + index * SLOT_IDS })
+    }
+
+    /// Gives a slot back, once its sandbox is gone.
+    pub fn give_back(&mut self, slot: Slot) {
+        self.free.push_back((slot.first - self.first) / SLOT_IDS);
+    }
+
+    /// Gives the block back. The file goes while its lock is held, so nobody can hold a lock on a file that is not there.
+    pub fn remove(self) -> Result<(), PlaceError> {
+        fs::remove_file(&self.path).map_err(io_error("remove", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_launchers_never_share_an_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut first = Slots::lease(directory.path()).unwrap();
+        let mut second = Slots::lease(directory.path()).unwrap();
+        let mut ids = std::collections::BTreeSet::from([first.server_uid(), second.server_uid()]);
+        for slots in [&mut first, &mut second] {
+            while let Some(slot) = slots.take() {
+                for id in slot.first..slot.first + SLOT_IDS {
+                    assert!(ids.insert(id), "{id} was given twice");
+                }
+            }
+        }
+        assert_eq!(ids.len(), 2 * (1 + 255 * 16));
+    }
+
+    #[test]
+    fn a_block_is_free_again_when_its_holder_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Slots::lease(directory.path()).unwrap();
+        let uid = first.server_uid();
+        first.remove().unwrap();
+        assert_eq!(Slots::lease(directory.path()).unwrap().server_uid(), uid);
+    }
+
+    #[test]
+    fn a_sweep_takes_dead_instances_and_leaves_living_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let living = Instance::lease(directory.path()).unwrap();
+        let dead = Instance::lease(directory.path()).unwrap();
+        fs::write(dead.path.join("leftover"), "x").unwrap();
+        let (dead_name, dead_path) = (dead.name.clone(), dead.path.clone());
+        drop(dead);
+        let nothing = cgroup::discover(&directory.path().join("no-cgroups"), "", false);
+        assert_eq!(sweep(directory.path(), &nothing).unwrap(), [dead_name]);
+        assert!(!dead_path.exists());
+        assert!(living.path.exists());
+        living.remove().unwrap();
+    }
+}

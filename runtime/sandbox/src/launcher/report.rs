@@ -1,0 +1,96 @@
+//! The enforcement report: which walls stood, each with what exactly stood. Nothing is reported up that was not built: a
+//! wall in the plan either stands when the program runs, or there is no program.
+
+use runtime_plan::{
+    facts::HostFacts,
+    launch::{LaunchPlan, TreeLimits},
+    wall::{Enforcement, Wall, WallReport, WallState},
+};
+use runtime_sys::cgroup::Applied;
+
+/// Builds the report. `landlock_abi` is what init said holds; `applied` are the limits that the group carries.
+pub fn enforcement(
+    plan: &LaunchPlan,
+    plan_digest: &str,
+    facts: &HostFacts,
+    applied: Option<Applied>,
+    landlock_abi: u32,
+) -> Enforcement {
+    let report = |wall: Wall| match plan.absent.get(&wall) {
+        Some(why) => fallback(plan, wall, why),
+        None if plan.walls.contains_key(&wall) => {
+            WallReport { wall, state: WallState::Up, detail: detail(plan, wall, applied, landlock_abi) }
+        }
+        None => WallReport { wall, state: WallState::Down, detail: "not in the plan".to_owned() },
+    };
+    let version = facts.cgroup.version.map_or("none", |version| version.name());
+    Enforcement {
+        walls: Wall::ALL.into_iter().map(report).collect(),
+        kernel: facts.kernel.clone(),
+        landlock_abi,
+        cgroup_version: version.to_owned(),
+        plan_digest: plan_digest.to_owned(),
+    }
+}
+
+/// A wall that does not stand; for the limits of the tree something weaker may.
+fn fallback(plan: &LaunchPlan, wall: Wall, why: &str) -> WallReport {
+    if wall == Wall::Cgroup
+        && let TreeLimits::Fallback { why } = &plan.tree_limits
+    {
+        let detail = format!(
+            "{why}; memory and cpu time are polled every {} ms, processes are bounded by RLIMIT_NPROC in the user namespace, address space by RLIMIT_AS, the cpu share is the affinity only",
+            super::POLL_INTERVAL.as_millis()
+        );
+        return WallReport { wall, state: WallState::Fallback, detail };
+    }
+    WallReport { wall, state: WallState::Down, detail: why.to_owned() }
+}
+
+fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi: u32) -> String {
+    let identity = plan.identity;
+    match wall {
+        Wall::User if identity.init_has_own_id => {
+            format!("uid {} and init's 0 are mapped to host ids of this job alone; setgroups denied; nested namespaces off", identity.uid)
+        }
+        Wall::User => {
+            format!("uid {} is mapped to the caller's; setgroups denied; nested namespaces off", identity.uid)
+        }
+        Wall::UidPerJob => "a host uid that no other running job has".to_owned(),
+        Wall::Mount => format!("own root of {} entries, read-only binds, nosuid, nodev; pivot_root", plan.root.len()),
+        Wall::Pid => "own pid namespace and /proc, hidepid=invisible".to_owned(),
+        Wall::Net => "empty network namespace, lo only".to_owned(),
+        Wall::Ipc => "own SysV IPC and POSIX queues".to_owned(),
+        Wall::Uts => format!("host name {}", plan.hostname),
+        Wall::CgroupNamespace => "own cgroup namespace; no cgroup file system is mounted".to_owned(),
+        Wall::Idmap => "the workspace's files belong to their owner on disk".to_owned(),
+        Wall::ReadOnlyRoot => "all but /workspace, /tmp, /dev/shm is read-only".to_owned(),
+        Wall::MaskedProc => {
+            format!("{} paths of /proc hidden, {} read-only", plan.proc_masked.len(), plan.proc_read_only.len())
+        }
+        Wall::Rlimits => format!("{} limits", plan.rlimits.len()),
+        Wall::NoNewPrivs => "set".to_owned(),
+        Wall::Capabilities => "all five sets empty, secure bits locked".to_owned(),
+        Wall::Landlock => format!("ABI {landlock_abi}, {} rules", plan.landlock.rules.len()),
+        Wall::Seccomp => format!("{} system calls have an entry, all others are refused", plan.syscalls.entries.len()),
+        Wall::Cgroup => controllers(applied.unwrap_or_default()),
+    }
+}
+
+fn controllers(applied: Applied) -> String {
+    let Applied { memory, swap, pids, cpu, io, devices } = applied;
+    let named = [
+        (memory, "memory"),
+        (swap, "swap"),
+        (pids, "pids"),
+        (cpu, "cpu"),
+        (io, "io"),
+        (devices, "devices"),
+    ];
+    let pick = |wanted: bool| {
+        let names: Vec<_> = named.iter().filter(|(on, _)| *on == wanted).map(|(_, name)| *name).collect();
+        names.join(", ")
+    };
+    let missing = pick(false);
+    if missing.is_empty() { pick(true) } else { format!("{}; this host cannot limit {missing}", pick(true)) }
+}

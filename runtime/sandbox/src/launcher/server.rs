@@ -1,0 +1,146 @@
+//! The server process as its launcher sees it: how it is started without any privilege, and the queue of what it is told.
+//!
+//! The server is treated as hostile. It may stop reading: then the launcher stops taking its requests, and nothing grows.
+
+use crate::frame;
+use runtime_plan::link::{self, ToServer};
+use runtime_sys::{
+    Error, caps,
+    clone::{self, Cloned, SingleThreaded},
+    file, poll,
+    process::{self, ExecStrings},
+    socket,
+};
+use std::{
+    collections::VecDeque,
+    ffi::CString,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+};
+
+/// Messages that may wait for the server before it is no longer listened to.
+const OUTBOX_MESSAGES_MAX: usize = 4_096;
+/// Bytes of the same.
+const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Readable when it is dead.
+    pub pidfd: OwnedFd,
+    /// Our end of the link.
+    pub link: OwnedFd,
+    outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    outbox_bytes: usize,
+}
+
+/// How to start one.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// Arguments after `__server`, but for the link.
+    pub arguments: Vec<String>,
+    /// Fds that go with it, under their own numbers.
+    pub fds: Vec<BorrowedFd<'a>>,
+    /// Its uid and gid; `None` without root, where it stays ours.
+    pub uid: Option<u32>,
+}
+
+/// Starts the server: a fork of this small process, then exec of our own binary.
+pub fn start(proof: &SingleThreaded, start: &Start<'_>) -> Result<Server, Error> {
+    let (link, theirs) = socket::seqpacket_pair()?;
+    let mut arguments = vec!["runtime".to_owned(), "__server".to_owned()];
+    arguments.extend(["--link-fd".to_owned(), theirs.as_raw_fd().to_string()]);
+    arguments.extend(start.arguments.iter().cloned());
+    let c_strings = |strings: Vec<String>| strings.into_iter().filter_map(|text| CString::new(text).ok()).collect();
+    let arguments = ExecStrings::new(c_strings(arguments));
+    let environment = ExecStrings::new(c_strings(environment()));
+    match clone::fork(proof)? {
+        Cloned::Parent { pidfd, .. } => {
+            Ok(Server { pidfd, link, outbox: VecDeque::new(), outbox_bytes: 0 })
+        }
+        Cloned::Child => {
+            let error = become_server(start, theirs.as_fd(), &arguments, &environment);
+            eprintln!("runtime: failed to start the server: {error}");
+            process::exit_now(125)
+        }
+    }
+}
+
+/// The server inherits nothing of the operator's environment but how to log.
+fn environment() -> Vec<String> {
+    let kept = ["RUNTIME_LOG", "NO_COLOR", "RUST_BACKTRACE"];
+    let keep = |name: &&str| std::env::var(name).ok().map(|value| format!("{name}={value}"));
+    kept.iter().filter_map(keep).collect()
+}
+
+fn become_server(
+    start: &Start<'_>,
+    link: BorrowedFd<'_>,
+    arguments: &ExecStrings,
+    environment: &ExecStrings,
+) -> Error {
+    match shed(start, link) {
+        Err(error) => error,
+        Ok(()) => process::exec(c"/proc/self/exe", arguments, environment),
+    }
+}
+
+/// Everything that the server must not have goes before its program runs.
+fn shed(start: &Start<'_>, link: BorrowedFd<'_>) -> Result<(), Error> {
+    // Out of the terminal's process group: a Ctrl-C is for the launcher to hear.
+    process::new_session()?;
+    let kept: Vec<RawFd> =
+        start.fds.iter().chain([&link]).map(|fd| fd.as_raw_fd()).chain([0, 1, 2]).collect();
+    process::close_all_except(&kept)?;
+    let null = file::open_null()?;
+    process::dup_onto(null.as_fd(), 0)?;
+    process::dup_onto(null.as_fd(), 1)?;
+    for fd in start.fds.iter().chain([&link]) {
+        // The same number, without close-on-exec.
+        process::dup_onto(*fd, fd.as_raw_fd())?;
+    }
+    poll::unblock_all()?;
+    if let Some(uid) = start.uid {
+        caps::drop_bounding()?;
+        process::drop_supplementary_groups()?;
+        process::set_ids(uid, uid)?;
+    }
+    caps::clear_held()?;
+    process::set_no_new_privs()?;
+    // Last, for a change of ids clears it.
+    process::set_parent_death_signal_kill()
+}
+
+impl Server {
+    /// Puts a message into the queue. [`Server::flush`] sends it.
+    pub fn tell(&mut self, message: &ToServer, fds: Vec<OwnedFd>) {
+        match link::encode(message) {
+            Ok(body) => {
+                self.outbox_bytes += body.len();
+                self.outbox.push_back((body, fds));
+            }
+            // Reports are bounded far below a message's bound; a plan that is larger is one refusal less precise.
+            Err(error) => eprintln!("runtime: failed to encode a message for the server: {error}"),
+        }
+    }
+
+    /// Sends what it will take. Says whether something is left.
+    pub fn flush(&mut self) -> Result<bool, frame::FrameError> {
+        while let Some((body, fds)) = self.outbox.front() {
+            let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            match frame::send(self.link.as_fd(), body, &borrowed, true) {
+                Ok(()) => {
+                    self.outbox_bytes -= body.len();
+                    self.outbox.pop_front();
+                }
+                Err(error) if error.would_block() => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the queue is so long that no more requests are taken until the server reads.
+    pub fn is_stuffed(&self) -> bool {
+        self.outbox.len() >= OUTBOX_MESSAGES_MAX || self.outbox_bytes >= OUTBOX_BYTES_MAX
+    }
+}

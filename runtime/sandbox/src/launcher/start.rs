@@ -1,0 +1,414 @@
+//! Starts one job: everything that is made outside of the sandbox, in order, each thing owned by a value that takes it away
+//! again when a later step fails.
+
+use crate::{
+    inside::order::Order,
+    launcher::{
+        Launcher, POLL_INTERVAL, filters,
+        job::{Job, Polled, Times},
+        places::Slot,
+        report,
+    },
+    zygote::{Birth, Newborn},
+};
+use runtime_plan::{
+    launch::{LaunchPlan, RootEntry, TreeLimits, WorkspacePlan},
+    link::{self, JobId, Refusal, RefusalReason, ToServer},
+    planner,
+    spec::Spec,
+    wall::Wall,
+};
+use runtime_sys::{
+    Error,
+    cgroup::{self, JobGroup},
+    clone::Namespaces,
+    file,
+    mount::{self, Attrs},
+    pipe, process,
+    seccomp::Program,
+    socket, time,
+    userns::{self, IdMap},
+};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+};
+
+/// Init and job start a little less dear to the host's out-of-memory killer than our own processes (proc(5)).
+const OOM_SCORE_ADJUST: i32 = 500;
+
+/// A profile's filters, compiled once.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The job's layers.
+    pub job: Vec<Vec<u8>>,
+    /// Init's layers.
+    pub init: Vec<Vec<u8>>,
+}
+
+/// Stdio of a job: what it gets, and what the server gets.
+struct Stdio {
+    job: Vec<OwnedFd>,
+    server: Vec<OwnedFd>,
+}
+
+fn no_resources(act: &'static str) -> impl Fn(Error) -> Refusal {
+    move |error| Refusal {
+        reason: RefusalReason::HostResources,
+        message: format!("failed to {act}: {error}; `runtime doctor` shows what this host lacks and how to mend it"),
+    }
+}
+
+impl Launcher {
+    /// The plan for a spec, and its digest.
+    pub fn plan(&self, spec: &Spec) -> Result<LaunchPlan, Refusal> {
+        let Some(profile) = self.library.profile(&spec.profile) else {
+            let hint = match self.library.suggest(&spec.profile) {
+                Some(near) => format!("did you mean {near:?}? "),
+                None => String::new(),
+            };
+            return Err(Refusal {
+                reason: RefusalReason::UnknownProfile,
+                message: format!("there is no profile {:?}; {hint}`runtime profile list` shows them", spec.profile),
+            });
+        };
+        planner::plan(spec, profile, &self.policy, &self.facts, &self.walls_off)
+    }
+
+    /// Starts a job and tells the server that it is taken, or why not.
+    pub fn start(&mut self, id: JobId, spec: &Spec) {
+        let taken = self.check_room(&id).and_then(|()| self.plan(spec)).and_then(|plan| self.launch(&id, plan));
+        match taken {
+            Ok((job, fds)) => {
+                let accepted = ToServer::Accepted {
+                    job: id.clone(),
+                    stdin: job.plan.command.stdin,
+                    output_bytes_max: job.plan.limits.output_bytes,
+                };
+                self.adopt(job);
+                self.tell(&accepted, fds);
+            }
+            Err(refusal) => self.tell(&ToServer::Refused { job: id, refusal }, Vec::new()),
+        }
+    }
+
+    fn check_room(&self, id: &JobId) -> Result<(), Refusal> {
+        let refuse = |reason, message: String| Err(Refusal { reason, message });
+        if self.is_ending() {
+            return refuse(RefusalReason::ShuttingDown, "the daemon is shutting down: try another".to_owned());
+        }
+        if self.is_known(id) {
+            return refuse(RefusalReason::DuplicateJob, format!("there is a job {id} already"));
+        }
+        if self.jobs.len() >= self.policy.jobs_running_max as usize {
+            return refuse(
+                RefusalReason::TooManyJobs,
+                format!("{} jobs run, as many as the policy allows: try again later", self.jobs.len()),
+            );
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, id: &JobId, plan: LaunchPlan) -> Result<(Job, Vec<OwnedFd>), Refusal> {
+        let taken = time::monotonic_now();
+        let digest = plan.digest();
+        let compiled = self.compiled(&plan)?;
+        let group = self.make_group(id, &plan)?;
+        let slot = self.take_slot(&plan)?;
+        let made = self.bear(&plan, &compiled, group.as_ref(), slot);
+        let (newborn, socket, fds) = match made {
+            Ok(made) => made,
+            Err(refusal) => {
+                // The init that may have been born ends when its socket closes, which `made` has done.
+                self.give_back(group, slot);
+                return Err(refusal);
+            }
+        };
+        let applied = group.as_ref().map(|group| group.applied());
+        let polls = plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
+        let group_events =
+            group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()).map_err(no_resources("watch the cgroup"));
+        let job = Job {
+            id: id.clone(),
+            serial: self.next_serial(),
+            enforcement: report::enforcement(&plan, &digest, &self.facts, applied, 0),
+            plan,
+            init: newborn.pid,
+            init_pidfd: newborn.pidfd,
+            socket: Some(socket),
+            leader: None,
+            group,
+            group_events: group_events?,
+            slot,
+            times: Times { taken, poll: polls.then(|| taken + POLL_INTERVAL), ..Times::default() },
+            ending: None,
+            failure: None,
+            exit: None,
+            init_cpu_us: None,
+            scratch_full: (false, false),
+            polled: Polled::default(),
+        };
+        Ok((job, fds))
+    }
+
+    /// The filters of the plan's profile, compiled at its first use.
+    fn compiled(&mut self, plan: &LaunchPlan) -> Result<Rc<Compiled>, Refusal> {
+        if !plan.walls.contains_key(&Wall::Seccomp) {
+            return Ok(Rc::new(Compiled { job: Vec::new(), init: Vec::new() }));
+        }
+        if let Some(compiled) = self.filters.get(&plan.profile_digest) {
+            return Ok(compiled.clone());
+        }
+        let bytes = |programs: Vec<Program>| programs.iter().map(Program::to_bytes).collect();
+        let compile = || -> Result<Compiled, filters::FilterError> {
+            Ok(Compiled {
+                job: bytes(filters::compile(&plan.syscalls)?),
+                init: bytes(filters::compile_for_init(plan.syscalls.highest_known)?),
+            })
+        };
+        let compiled = Rc::new(compile().map_err(|error| Refusal {
+            reason: RefusalReason::WallUnavailable,
+            message: format!("failed to compile the system call filter of profile {}: {error}; correct it (runtime profile check)", plan.profile),
+        })?);
+        self.filters.insert(plan.profile_digest.clone(), compiled.clone());
+        Ok(compiled)
+    }
+
+    /// The groups stand, with their limits, before any process of the job exists.
+    fn make_group(&self, id: &JobId, plan: &LaunchPlan) -> Result<Option<JobGroup>, Refusal> {
+        if !plan.walls.contains_key(&Wall::Cgroup) {
+            return Ok(None);
+        }
+        let Some(groups) = &self.groups else {
+            return Err(Refusal {
+                reason: RefusalReason::WallUnavailable,
+                message: "the cgroup wall is in the plan, but this host gives us no cgroup: `runtime doctor` shows why".to_owned(),
+            });
+        };
+        let limits = cgroup::Limits {
+            memory_bytes_max: plan.limits.memory_bytes,
+            swap_bytes_max: plan.limits.swap_bytes,
+            pids_max: plan.limits.pids,
+            // Thousandths of a core are hundreds of microseconds in each tenth of a second.
+            cpu_quota_us_per_100ms: Some(plan.limits.cpu_millicores.saturating_mul(100).max(1_000)),
+            io_weight: None,
+        };
+        let group = groups.create_job(id.as_str(), &limits).map_err(no_resources("make the cgroup"))?;
+        let applied = group.applied();
+        if applied.memory && applied.pids {
+            return Ok(Some(group));
+        }
+        self.report_cleanup(group.remove());
+        Err(Refusal {
+            reason: RefusalReason::WallUnavailable,
+            message: "the cgroup controllers memory and pids are not both available to us: enable them (`runtime doctor` says how), or use a profile in which the cgroup wall is optional".to_owned(),
+        })
+    }
+
+    fn take_slot(&mut self, plan: &LaunchPlan) -> Result<Option<Slot>, Refusal> {
+        if !plan.walls.contains_key(&Wall::UidPerJob) {
+            return Ok(None);
+        }
+        let slot = self.slots.as_mut().and_then(super::places::Slots::take);
+        slot.map(Some).ok_or_else(|| Refusal {
+            reason: RefusalReason::HostResources,
+            message: "all host ids of this daemon are in use: try again later".to_owned(),
+        })
+    }
+
+    /// Pipes, the birth, the maps, the order.
+    fn bear(
+        &mut self,
+        plan: &LaunchPlan,
+        compiled: &Compiled,
+        group: Option<&JobGroup>,
+        slot: Option<Slot>,
+    ) -> Result<(Newborn, OwnedFd, Vec<OwnedFd>), Refusal> {
+        let job_uid = slot.map(Slot::job);
+        let stdio = make_stdio(plan.command.stdin, job_uid).map_err(no_resources("make the pipes"))?;
+        let (trees, reopened) = self.open_trees(plan, slot)?;
+        let (ours, theirs) = socket::seqpacket_pair().map_err(no_resources("make init's socket"))?;
+        let birth = Birth { namespaces: namespaces(plan), owner: slot.map(|slot| slot.first) };
+        let owned = birth.namespaces.user && birth.owner.is_some();
+        let birth = Birth { owner: birth.owner.filter(|_| owned), ..birth };
+        let newborn = self
+            .zygote
+            .bear(birth, theirs.as_fd(), group.and_then(|group| group.clone_into()))
+            .map_err(no_resources("clone the sandbox"))?;
+        drop(theirs);
+        if birth.namespaces.user {
+            let (uid, gid) = maps(plan, slot);
+            userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
+        }
+        // From outside: init's own file is closed to it once its ids have changed.
+        process::set_oom_score_adj(Some(newborn.pid), OOM_SCORE_ADJUST)
+            .map_err(no_resources("set the score for the out-of-memory killer"))?;
+        let mut plan = plan.clone();
+        plan.syscalls = runtime_plan::profile::SyscallPolicy::default();
+        let attach = group.map_or(&[][..], |group| group.attach_files());
+        let serial = self.serial as usize;
+        let order = Order {
+            filters: compiled.job.clone(),
+            init_filters: compiled.init.clone(),
+            cgroup_files: attach.len(),
+            trees: trees.keys().copied().collect(),
+            reopened,
+            // Jobs that get fewer cpus than there are spread over all of them.
+            cpu_rotation: serial,
+            plan,
+        };
+        let fds: Vec<BorrowedFd<'_>> =
+            stdio.job.iter().chain(attach).chain(trees.values()).map(AsFd::as_fd).collect();
+        let body = link::encode(&order).map_err(|error| Refusal {
+            reason: RefusalReason::HostResources,
+            message: format!("failed to encode the order: {error}"),
+        })?;
+        crate::frame::send(ours.as_fd(), &body, &fds, false).map_err(|error| Refusal {
+            reason: RefusalReason::HostResources,
+            message: format!("failed to send the order to init: {error}"),
+        })?;
+        Ok((newborn, ours, stdio.server))
+    }
+
+    /// Trees that only the launcher can open: what other users may not reach, and the caller's own directory.
+    #[expect(clippy::type_complexity, reason = "trees by entry, and the paths of those that init opens again")]
+    fn open_trees(
+        &self,
+        plan: &LaunchPlan,
+        slot: Option<Slot>,
+    ) -> Result<(BTreeMap<usize, OwnedFd>, BTreeMap<usize, String>), Refusal> {
+        let mut trees = BTreeMap::new();
+        let mut reopened = BTreeMap::new();
+        for (item, entry) in plan.root.iter().enumerate() {
+            match entry {
+                RootEntry::Bind { source, private: true, exec, .. } => {
+                    let tree = open_private(source, *exec).map_err(|error| Refusal {
+                        reason: RefusalReason::HostResources,
+                        message: format!("failed to open {source} for the job: {error}; correct the profile's mount"),
+                    })?;
+                    trees.insert(item, tree);
+                }
+                RootEntry::HostDirectory { read_only, exec, .. } => {
+                    let Some(directory) = &self.directory else { continue };
+                    let tree = if self.facts.rootful {
+                        self.open_directory(plan, slot, *read_only, *exec)
+                            .map_err(no_resources("mount the directory of --dir"))?
+                    } else {
+                        reopened.insert(item, directory.path.to_string_lossy().into_owned());
+                        directory.fd.try_clone().map_err(|error| {
+                            no_resources("mount the directory of --dir")(Error {
+                                act: "duplicate",
+                                errno: runtime_sys::Errno(error.raw_os_error().unwrap_or(0)),
+                            })
+                        })?
+                    };
+                    trees.insert(item, tree);
+                }
+                _ => {}
+            }
+        }
+        Ok((trees, reopened))
+    }
+
+    /// The caller's directory, seen by the job as its own, while on disk everything in it stays the caller's.
+    fn open_directory(
+        &self,
+        plan: &LaunchPlan,
+        slot: Option<Slot>,
+        read_only: bool,
+        exec: bool,
+    ) -> Result<OwnedFd, Error> {
+        let Some(directory) = &self.directory else {
+            return Err(Error { act: "a directory that was not given", errno: runtime_sys::Errno::EBADF });
+        };
+        // Without what is mounted below: an id map must be possible on every mount of the tree.
+        let tree = mount::clone_tree(directory.fd.as_fd(), c"", false)?;
+        let attrs = Attrs { read_only, nosuid: true, nodev: true, noexec: !exec, ..Attrs::default() };
+        mount::set_attrs(tree.as_fd(), false, attrs)?;
+        if let WorkspacePlan::HostDirectory { uid, gid, idmap: true, .. } = plan.workspace
+            && let Some(slot) = slot
+        {
+            let map = |inside| [IdMap { inside, outside: slot.job(), count: 1 }];
+            let namespace = userns::mapping_namespace(&self.proof, &map(uid), &map(gid))?;
+            mount::set_idmap(tree.as_fd(), namespace.as_fd())?;
+        }
+        Ok(tree)
+    }
+
+    fn give_back(&mut self, group: Option<JobGroup>, slot: Option<Slot>) {
+        if let Some(group) = group {
+            self.report_cleanup(group.kill().map(drop));
+            self.report_cleanup(group.remove());
+        }
+        if let (Some(slot), Some(slots)) = (slot, &mut self.slots) {
+            slots.give_back(slot);
+        }
+    }
+}
+
+fn open_private(source: &str, exec: bool) -> Result<OwnedFd, Error> {
+    let path = CString::new(source).map_err(|_nul| Error { act: "path with NUL", errno: runtime_sys::Errno::EINVAL })?;
+    let opened = mount::open_path(None, &path, false)?;
+    let tree = mount::clone_tree(opened.as_fd(), c"", true)?;
+    let attrs = Attrs { read_only: true, nosuid: true, nodev: true, noexec: !exec, ..Attrs::default() };
+    mount::set_attrs(tree.as_fd(), true, attrs)?;
+    Ok(tree)
+}
+
+fn namespaces(plan: &LaunchPlan) -> Namespaces {
+    let raises = |wall| plan.walls.contains_key(&wall);
+    Namespaces {
+        user: raises(Wall::User),
+        mount: raises(Wall::Mount),
+        pid: raises(Wall::Pid),
+        net: raises(Wall::Net),
+        ipc: raises(Wall::Ipc),
+        uts: raises(Wall::Uts),
+    }
+}
+
+/// Host uid 0 is in no map: with it mapped, files of root are open to a job without any capability.
+fn maps(plan: &LaunchPlan, slot: Option<Slot>) -> (Vec<IdMap>, Vec<IdMap>) {
+    let identity = plan.identity;
+    let Some(slot) = slot else {
+        let (uid, gid) = (process::effective_uid(), process::effective_gid());
+        let map = |inside, outside| vec![IdMap { inside, outside, count: 1 }];
+        return (map(identity.uid, uid), map(identity.gid, gid));
+    };
+    // Without an id map the directory's owner is mapped itself; the planner has refused that for root's.
+    let (job_uid, job_gid) = match plan.workspace {
+        WorkspacePlan::HostDirectory { uid, gid, idmap: false, .. } => (uid, gid),
+        _ => (slot.job(), slot.job()),
+    };
+    let map = |inside: u32, outside: u32| {
+        let mut maps = vec![IdMap { inside: 0, outside: slot.first, count: 1 }];
+        if inside != 0 {
+            maps.push(IdMap { inside, outside, count: 1 });
+        }
+        maps
+    };
+    (map(identity.uid, job_uid), map(identity.gid, job_gid))
+}
+
+/// Pipes that belong to the job's uid, so that it can open /dev/stdout again.
+fn make_stdio(stdin: bool, job_uid: Option<u32>) -> Result<Stdio, Error> {
+    let mut stdio = Stdio { job: Vec::new(), server: Vec::new() };
+    if stdin {
+        let (read, write) = pipe::pipe()?;
+        stdio.job.push(read);
+        stdio.server.push(write);
+    }
+    for _stream in ["stdout", "stderr"] {
+        let (read, write) = pipe::pipe()?;
+        stdio.job.push(write);
+        stdio.server.push(read);
+    }
+    if let Some(uid) = job_uid {
+        for end in &stdio.job {
+            file::change_owner_fd(end.as_fd(), uid, uid)?;
+        }
+    }
+    Ok(stdio)
+}
