@@ -27,7 +27,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes a directory that did not exist.
     pub(super) fn create(path: PathBuf) -> Result<Directory> {
-        fs::create_dir(&path).map_err(|error| from_io("mkdir cgroup", &error))?;
+        create(&path)?;
         Directory::open(path)
     }
 
@@ -135,6 +135,11 @@ pub(super) fn sum_nested(text: &str, key: &str) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// Makes a directory that did not exist.
+pub(super) fn create(path: &Path) -> Result<()> {
+    fs::create_dir(path).map_err(|error| from_io("mkdir cgroup", &error))
+}
+
 /// Makes a directory unless it is there.
 pub(super) fn ensure(path: &Path) -> Result<()> {
     match fs::create_dir(path) {
@@ -146,16 +151,31 @@ pub(super) fn ensure(path: &Path) -> Result<()> {
 /// Removes a group's directory, with patience for processes that are still on their way out. One that is
 /// gone already is fine.
 pub(super) fn remove(path: &Path) -> Result<()> {
+    remove_all(&[path.to_path_buf()])
+}
+
+/// Removes the directories of one group in all trees, with patience for all of them together. What can go
+/// goes; the first error is kept.
+pub(super) fn remove_all(paths: &[PathBuf]) -> Result<()> {
+    let mut left: Vec<&PathBuf> = paths.iter().collect();
     let mut tries = 0;
     loop {
-        match fs::remove_dir(path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < REMOVE_TRIES => {
+        let mut outcome = Ok(());
+        left.retain(|path| match fs::remove_dir(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                if outcome.is_ok() {
+                    outcome = Err(from_io("rmdir cgroup", &error));
+                }
+                true
+            }
+            _ => false,
+        });
+        match &outcome {
+            Err(error) if error.errno == Errno::EBUSY && tries < REMOVE_TRIES => {
                 tries += 1;
                 std::thread::sleep(REMOVE_PAUSE);
             }
-            Err(error) => return Err(from_io("rmdir cgroup", &error)),
+            _ => return outcome,
         }
     }
 }

@@ -26,7 +26,6 @@ const KILL_PAUSE: Duration = Duration::from_millis(5);
 pub fn sweep(facts: &Facts, instance_name: &str) -> Result<usize> {
     check_name(instance_name)?;
     let directories = facts.instance_directories(instance_name);
-    let mut removed = 0;
     // First everybody is killed, in the unified tree at one blow; then no tree has a process any more.
     let mut jobs = Vec::new();
     for directory in &directories {
@@ -35,18 +34,15 @@ pub fn sweep(facts: &Facts, instance_name: &str) -> Result<usize> {
     for job in jobs.iter().chain(&directories) {
         kill_all(job)?;
     }
-    for job in &jobs {
-        directory::remove(job)?;
-        removed += 1;
-    }
+    directory::remove_all(&jobs)?;
     remove_instance(&directories)?;
-    Ok(removed)
+    Ok(jobs.len())
 }
 
 /// Removes empty instance directories, and `runtime` above each unless another instance is in it.
 pub(super) fn remove_instance(directories: &[PathBuf]) -> Result<()> {
+    directory::remove_all(directories)?;
     for directory in directories {
-        directory::remove(directory)?;
         let Some(ours) = directory.parent() else { continue };
         match fs::remove_dir(ours) {
             Ok(()) => {}

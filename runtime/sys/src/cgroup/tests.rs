@@ -353,13 +353,16 @@ fn a_sweep_kills_and_removes_what_a_dead_instance_left() {
 }
 
 #[test]
-fn an_instance_with_a_job_cannot_be_removed() {
-    let Some(facts) = facts() else { return };
-    let name = format!("test-{}-busy", std::process::id());
-    let job = Instance::open(&facts, &name).unwrap().create_job("job", &LIMITS).unwrap();
-    assert_eq!(Instance::open(&facts, &name).unwrap().remove().unwrap_err().errno, Errno::EBUSY);
-    job.remove().unwrap();
-    Instance::open(&facts, &name).unwrap().remove().unwrap();
+fn an_instance_with_a_job_is_taken_over_and_cannot_be_removed() {
+    with_instance("busy", |instance| {
+        let job = instance.create_job("job", &LIMITS).unwrap();
+        let name = instance.0.directories()[0].file_name().unwrap().to_str().unwrap().to_owned();
+        let again = Instance::open(&facts().unwrap(), &name).unwrap();
+        assert_eq!(again.create_job("job", &LIMITS).unwrap_err().errno, Errno::EEXIST);
+        assert!(job.events().is_ok(), "a refused name must not take away the group that has it");
+        assert_eq!(again.remove().unwrap_err().errno, Errno::EBUSY);
+        job.remove().unwrap();
+    });
 }
 
 #[test]

@@ -31,6 +31,13 @@ const DEVICES: [(i64, i64); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)
 #[derive(Clone, Debug)]
 struct Places(BTreeMap<String, PathBuf>);
 
+impl Places {
+    /// A handle on the groups of this name; the empty one stands for the instance itself.
+    fn load(&self, name: &str) -> Cgroup {
+        Cgroup::load(Box::new(self.clone()), name)
+    }
+}
+
 impl cgroups_rs::fs::Hierarchy for Places {
     fn subsystems(&self) -> Vec<Subsystem> {
         self.0
@@ -55,7 +62,7 @@ impl cgroups_rs::fs::Hierarchy for Places {
 
     // Both stay inside the instance: nothing that cgroups-rs could do leads a task out of it.
     fn root_control_group(&self) -> Cgroup {
-        Cgroup::load(Box::new(self.clone()), "")
+        self.load("")
     }
 
     fn parent_control_group(&self, _path: &str) -> Cgroup {
@@ -84,43 +91,43 @@ impl Trees {
             directory::ensure(&ours)?;
             let instance = ours.join(instance_name);
             directory::ensure(&instance)?;
+            // Two controllers may share a tree under two names.
+            let instance = instance.canonicalize().map_err(|error| from_io("open cgroup", &error))?;
             if controller == UNIFIED {
                 unified = Some(instance);
             } else {
                 places.insert(controller.clone(), instance);
             }
         }
-        Ok(Trees { places: Places(places), unified, controllers: facts.controllers.clone() })
+        let places = Places(places);
+        // Groups made below inherit the list of devices, so that it is not written for each job.
+        if let Some(devices) = places.load("").controller_of::<DevicesController>() {
+            allow_devices(devices)?;
+        }
+        Ok(Trees { places, unified, controllers: facts.controllers.clone() })
     }
 
-    fn fill(&self, name: &str, limits: &Limits, cgroup: Cgroup) -> Result<Job> {
-        cgroup.create().map_err(|error| convert("mkdir cgroup", &error))?;
-        let unified = match &self.unified {
-            Some(instance) => Some(Directory::create(instance.join(name))?),
-            None => None,
-        };
-        let applied = apply(&cgroup, limits, self.controllers.contains("swap"))?;
+    /// Makes and fills a job's directories; says in `made` which ones there are, also when it fails.
+    fn fill(&self, name: &str, limits: &Limits, made: &mut Vec<PathBuf>) -> Result<Job> {
+        for directory in self.directories().into_iter().map(|instance| instance.join(name)) {
+            directory::create(&directory)?;
+            made.push(directory);
+        }
         let mut attach = Vec::new();
-        if let Some(unified) = &unified {
-            attach.push(directory::open_for_writing(&unified.file("cgroup.procs"))?);
+        for directory in made.iter() {
+            let shadow = self.unified.as_deref() == directory.parent();
+            let name = if shadow { "cgroup.procs" } else { "tasks" };
+            attach.push(directory::open_for_writing(&directory.join(name))?);
         }
-        let mut directories: Vec<PathBuf> = Vec::new();
-        for directory in self.places.0.values().map(|place| place.join(name)) {
-            // Two controllers may share a tree under two names.
-            let real = directory.canonicalize().map_err(|error| from_io("open cgroup", &error))?;
-            if directories.contains(&real) {
-                continue;
-            }
-            attach.push(directory::open_for_writing(&real.join("tasks"))?);
-            directories.push(real);
-        }
-        let memory = self.places.0.get("memory").map(|place| place.join(name));
-        let pids = self.places.0.get("pids").map(|place| place.join(name));
+        let unified =
+            self.unified.as_ref().map(|instance| Directory::open(instance.join(name))).transpose()?;
+        let cgroup = self.places.load(name);
+        let applied = apply(&cgroup, limits, self.controllers.contains("swap"))?;
         Ok(Job {
             cgroup,
-            directories,
-            memory,
-            pids,
+            directories: made.clone(),
+            memory: self.places.0.get("memory").map(|place| place.join(name)),
+            pids: self.places.0.get("pids").map(|place| place.join(name)),
             unified,
             attach,
             applied,
@@ -132,21 +139,12 @@ impl Trees {
 
 impl Hierarchy for Trees {
     fn create(&self, name: &str, limits: &Limits) -> Result<Box<dyn Group>> {
-        let directories: Vec<PathBuf> =
-            self.directories().iter().map(|instance| instance.join(name)).collect();
-        if directories.iter().any(|directory| directory.exists()) {
-            return Err(Error::new("mkdir cgroup", Errno::EEXIST));
-        }
-        let controllers = self.places.0.keys().cloned().collect();
-        let cgroup =
-            Cgroup::load_with_specified_controllers(Box::new(self.places.clone()), name, controllers);
-        match self.fill(name, limits, cgroup) {
+        let mut made = Vec::new();
+        match self.fill(name, limits, &mut made) {
             Ok(job) => Ok(Box::new(job)),
             Err(error) => {
                 // The first error is the one to report; a directory that stays is found by the next sweep.
-                for directory in &directories {
-                    directory::remove(directory).ok();
-                }
+                directory::remove_all(&made).ok();
                 Err(error)
             }
         }
@@ -157,8 +155,36 @@ impl Hierarchy for Trees {
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        self.unified.iter().chain(self.places.0.values()).cloned().collect()
+        let mut directories: Vec<PathBuf> = self.unified.iter().cloned().collect();
+        for place in self.places.0.values() {
+            if !directories.contains(place) {
+                directories.push(place.clone());
+            }
+        }
+        directories
     }
+}
+
+/// Shuts every device but those of a job's /dev.
+fn allow_devices(devices: &DevicesController) -> Result<()> {
+    let allowed = devices.allowed_devices().map_err(|error| convert("read devices.list", &error))?;
+    // An instance that is taken over with its jobs is shut already, and the kernel would refuse.
+    if allowed.iter().any(|device| device.devtype == DeviceType::All) {
+        devices
+            .deny_device(DeviceType::All, -1, -1, &DevicePermissions::all())
+            .map_err(|error| convert("write devices.deny", &error))?;
+    }
+    for (major, minor) in DEVICES {
+        devices
+            .allow_device(
+                DeviceType::Char,
+                major,
+                minor,
+                &[DevicePermissions::Read, DevicePermissions::Write],
+            )
+            .map_err(|error| convert("write devices.allow", &error))?;
+    }
+    Ok(())
 }
 
 /// Sets the limits. Each through its own call: the crate's `apply` swallows errors of the memory group.
@@ -191,22 +217,7 @@ fn apply(cgroup: &Cgroup, limits: &Limits, can_swap: bool) -> Result<Applied> {
         }
         applied.cpu = true;
     }
-    if let Some(devices) = cgroup.controller_of::<DevicesController>() {
-        devices
-            .deny_device(DeviceType::All, -1, -1, &DevicePermissions::all())
-            .map_err(|error| convert("write devices.deny", &error))?;
-        for (major, minor) in DEVICES {
-            devices
-                .allow_device(
-                    DeviceType::Char,
-                    major,
-                    minor,
-                    &[DevicePermissions::Read, DevicePermissions::Write],
-                )
-                .map_err(|error| convert("write devices.allow", &error))?;
-        }
-        applied.devices = true;
-    }
+    applied.devices = cgroup.controller_of::<DevicesController>().is_some();
     Ok(applied)
 }
 

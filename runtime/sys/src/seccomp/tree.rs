@@ -5,6 +5,9 @@
 use super::Answer;
 use super::program::{Instruction, code, encode_answer};
 
+/// How many instructions a comparison can leap.
+const LEAP_MAX: usize = u8::MAX as usize;
+
 /// What happens to the calls of a range of numbers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -48,9 +51,14 @@ impl Ranges {
     }
 }
 
-/// How many instructions a subtree takes: one a leaf, and a comparison with a jump for each parting.
+/// How many instructions a subtree of so many ranges takes: one a leaf, one for each parting, and a jump
+/// where the lower half is longer than a comparison can leap.
 fn length(ranges: usize) -> usize {
-    3 * ranges - 2
+    if ranges < 2 {
+        return ranges;
+    }
+    let lower = length(ranges / 2);
+    1 + usize::from(lower > LEAP_MAX) + lower + length(ranges - ranges / 2)
 }
 
 /// Writes a subtree: the lower half behind the comparison, the upper half behind the lower one.
@@ -67,9 +75,14 @@ fn emit(ranges: &[(u32, Fate)], bodies: &[usize], out: &mut Vec<Instruction>) {
     }
     let (lower, upper) = ranges.split_at(ranges.len() / 2);
     let pivot = upper.first().map_or(0, |(start, _)| *start);
-    // A comparison can leap 255 instructions only; the jump behind it has no such bound.
-    out.push(Instruction::compare(code::JUMP_GREATER_OR_EQUAL, pivot, 0, 1));
-    out.push(Instruction::plain(code::JUMP, length(lower.len()) as u32));
+    let leap = length(lower.len());
+    match u8::try_from(leap) {
+        Ok(leap) => out.push(Instruction::compare(code::JUMP_GREATER_OR_EQUAL, pivot, leap, 0)),
+        Err(_) => {
+            out.push(Instruction::compare(code::JUMP_GREATER_OR_EQUAL, pivot, 0, 1));
+            out.push(Instruction::plain(code::JUMP, leap as u32));
+        }
+    }
     emit(lower, bodies, out);
     emit(upper, bodies, out);
 }

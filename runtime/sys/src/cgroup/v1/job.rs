@@ -34,13 +34,25 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// The crate reads 0 where a file is gone; a group that is gone is an error here.
+    /// The crate reads 0 where a file is gone; a group that is gone is an error here. All its directories
+    /// come and go together, so one stands for all.
     fn check_alive(&self) -> Result<()> {
-        if self.directories.iter().all(|directory| directory.exists()) {
-            Ok(())
-        } else {
-            Err(Error::new("read cgroup", Errno::ENOENT))
+        match self.directories.last() {
+            Some(directory) if directory.exists() => Ok(()),
+            _ => Err(Error::new("read cgroup", Errno::ENOENT)),
         }
+    }
+
+    /// The most threads that any of the v1 trees has.
+    fn count_tasks(&self) -> Result<u64> {
+        let mut most = 0;
+        let unified = self.unified.as_ref().map(Directory::path);
+        for directory in self.directories.iter().filter(|directory| Some(directory.as_path()) != unified) {
+            let text = read_optional(&directory.join("tasks"))?;
+            let text = text.ok_or(Error::new("read cgroup tasks", Errno::ENOENT))?;
+            most = most.max(text.lines().count() as u64);
+        }
+        Ok(most)
     }
 }
 
@@ -136,14 +148,14 @@ impl Group for Job {
     fn pids_current(&self) -> Result<u64> {
         match self.cgroup.controller_of::<PidController>() {
             Some(pids) => pids.get_pid_current().map_err(|error| convert("read pids.current", &error)),
-            None => count_tasks(&self.directories),
+            None => self.count_tasks(),
         }
     }
 
     fn populated(&self) -> Result<bool> {
         // A job is in all trees or on its way into them, so any of them that has a process will do.
         let unified = self.unified.as_ref().map_or(Ok(false), Directory::populated)?;
-        Ok(unified || count_tasks(&self.directories)? > 0)
+        Ok(unified || self.count_tasks()? > 0)
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<()> {
@@ -154,25 +166,8 @@ impl Group for Job {
     }
 
     fn remove(&self) -> Result<()> {
-        let mut first = Ok(());
-        for path in
-            self.unified.iter().map(Directory::path).chain(self.directories.iter().map(PathBuf::as_path))
-        {
-            first = first.and(directory::remove(path));
-        }
-        first
+        directory::remove_all(&self.directories)
     }
-}
-
-/// The most threads that any of the trees has.
-fn count_tasks(directories: &[PathBuf]) -> Result<u64> {
-    let mut most = 0;
-    for directory in directories {
-        let text =
-            read_optional(&directory.join("tasks"))?.ok_or(Error::new("read cgroup tasks", Errno::ENOENT))?;
-        most = most.max(text.lines().count() as u64);
-    }
-    Ok(most)
 }
 
 /// Splits the exact total by the sampled parts: a short job may have no sample at all. The kernel does the
