@@ -16,6 +16,9 @@ pub const PROBES: &[Probe] =
         Probe::new("R01.fork_bomb", "2000 processes", "cgroup,rlimits", fork_bomb)
             .inside()
             .note("without cgroups RLIMIT_NPROC bounds the user namespace"),
+        Probe::new("R27.orphans", "2000 orphans that only pid 1 can reap", "-", orphans)
+            .inside()
+            .note("a positive: pid 1 reaps, and without the pid namespace the host's pid 1 does"),
         Probe::new("R05.memory", "anonymous memory without end", CGROUP, memory)
             .inside()
             .mode(Mode::Solo)
@@ -74,6 +77,28 @@ fn fork_bomb(_: &[i64]) -> Tried {
         kernel::wait(pid).step("wait for a child")?;
     }
     answer
+}
+
+fn orphans(_: &[i64]) -> Tried {
+    for count in 0..2_000 {
+        // The child forks and leaves at once; the grandchild is nobody's.
+        let end = kernel::run_child(|| match kernel::fork_child(|| 0) {
+            Ok(_) => 0,
+            Err(errno) => errno.clamp(1, 255),
+        });
+        match end {
+            Ok(End::Exited(0)) => {}
+            Ok(End::Exited(libc::EAGAIN)) | Err(libc::EAGAIN) => {
+                // Pid 1 may only be slow: it gets a second to catch up.
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                if let Err(errno) = kernel::run_child(|| 0) {
+                    return breached(format!("{} for good after {count} orphans", errno_name(errno)));
+                }
+            }
+            other => return broken(format!("after {count} orphans: {other:?}")),
+        }
+    }
+    contained("2000 orphans were reaped")
 }
 
 const STEP_BYTES: usize = 16 << 20;

@@ -30,6 +30,8 @@ pub const PROBES: &[Probe] = &[
         .note("as E32.memfd"),
     Probe::new("E42.loader", "loader variables were inherited", "-", loader_variables)
         .note("the environment is built from a list, whatever walls stand"),
+    Probe::new("E42.names", "a variable that no job is given", "-", unknown_names)
+        .note("PROBE_ENV_ALLOWED: names that the profile or the caller adds, comma separated; no wall: as E42.loader"),
     Probe::new("E42.canary", "a variable of the daemon was inherited", "-", canary)
         .needs(&["PROBE_CANARY"])
         .note("PROBE_CANARY: the value of a variable in the daemon's own environment"),
@@ -155,6 +157,21 @@ fn loader_variables(_: &[i64]) -> Tried {
         .filter(|name| name.to_string_lossy().starts_with("LD_"))
         .collect();
     breached_if(!found.is_empty(), format!("variables that begin with LD_: {found:?}"))
+}
+
+/// What a job is given (with a terminal TERM too), and what a shell in between sets by itself.
+const GIVEN: [&str; 13] = [
+    "PATH", "HOME", "TMPDIR", "TZ", "LANG", "TERM", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "SHLVL", "_",
+];
+
+fn unknown_names(_: &[i64]) -> Tried {
+    let allowed = std::env::var("PROBE_ENV_ALLOWED").unwrap_or_default();
+    let found: Vec<_> = std::env::vars_os()
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with("PROBE_") && !GIVEN.contains(&name.as_str()))
+        .filter(|name| !allowed.split(',').any(|other| other == name))
+        .collect();
+    breached_if(!found.is_empty(), format!("other variables: {found:?}"))
 }
 
 fn canary(_: &[i64]) -> Tried {

@@ -31,13 +31,9 @@ pub const PROBES: &[Probe] = &[
     Probe::new("E40.shared_dirs", "leave a file where the next job would execute it", "-", create_in)
         .args(&[2])
         .note("as F09.elsewhere"),
-    Probe::new(
-        "F06.hard_link",
-        "link a file from outside into a writable place",
-        "mount,landlock",
-        hard_link,
-    )
-    .note("a link crosses no mount; where fs.protected_hardlinks is 1 the owner's uid besides"),
+    Probe::new("F06.hard_link", "link a file from outside into a writable place", "-", hard_link).note(
+        "a link crosses no mount, landlock refuses it, and fs.protected_hardlinks does to all but the owner",
+    ),
     Probe::new("F06.rename", "move a file of the system into a writable place", "-", rename)
         .note("as F09.elsewhere"),
     Probe::new("F12.project_id", "change a file's project id", "-", project_id).note(

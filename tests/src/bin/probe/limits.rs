@@ -29,7 +29,8 @@ pub const PROBES: &[Probe] = &[
     Probe::new("R12.nice", "niceness -20", HOST_CAPABILITY, nice),
     Probe::new("R12.io_class", "real-time I/O class", HOST_CAPABILITY, io_class),
     Probe::new("R12.mlock", "lock 1 MiB of memory", "rlimits", mlock),
-    Probe::new("R12.oom_score_adj", "hide from the OOM killer", "landlock,capabilities,user", oom_score),
+    Probe::new("R12.oom_score_adj", "open its oom_score_adj for writing", "landlock", oom_score)
+        .note("the kernel refuses to lower it besides"),
     Probe::new("R12.raise_limits", "raise a hard limit", HOST_CAPABILITY, raise_limits)
         .note("CAP_SYS_RESOURCE, which the root of some machines lacks"),
     Probe::new("R13.inotify", "more than 32 inotify instances", "user", inotify)
@@ -110,11 +111,11 @@ fn mlock(_: &[i64]) -> Tried {
 }
 
 fn oom_score(_: &[i64]) -> Tried {
-    // Of this child only, and gone with it.
-    match std::fs::write("/proc/self/oom_score_adj", "-1000") {
-        Ok(()) => breached("oom_score_adj is -1000"),
-        Err(error) => contained(format!("oom_score_adj: {error}")),
-    }
+    refused(
+        "open of oom_score_adj",
+        kernel::open("/proc/self/oom_score_adj", libc::O_WRONLY, 0).map(|_| 0),
+        &[libc::EACCES, libc::EROFS, libc::EPERM],
+    )
 }
 
 fn raise_limits(_: &[i64]) -> Tried {

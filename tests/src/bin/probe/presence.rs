@@ -85,8 +85,12 @@ fn loopback_up(_: &[i64]) -> Tried {
 
 fn hostname(_: &[i64]) -> Tried {
     let host = fact("PROBE_HOST_HOSTNAME")?;
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").step("/proc/sys/kernel/hostname")?;
-    breached_if(name.trim() == host, format!("host name {}", name.trim()))
+    // struct utsname: six fields of 65 bytes, the node name second (uname(2)).
+    let mut names = [0u8; 6 * 65];
+    sys!(libc::SYS_uname, names.as_mut_slice()).step("uname")?;
+    let name: Vec<u8> = names[65..].iter().copied().take_while(|byte| *byte != 0).collect();
+    let name = String::from_utf8_lossy(&name);
+    breached_if(name == host, format!("host name {name}"))
 }
 
 fn pid_one(_: &[i64]) -> Tried {
