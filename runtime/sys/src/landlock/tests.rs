@@ -155,3 +155,49 @@ fn tcp_is_refused_only_when_asked() {
     assert_eq!(bind(true), Some(ErrorKind::PermissionDenied));
     assert_eq!(bind(false), None);
 }
+
+#[test]
+fn a_signal_to_a_process_outside_is_refused_when_scoped() {
+    if !have(6) {
+        return;
+    }
+    let send = |scope_signals| {
+        // Asks without sending: signal 0 to our parent, which is outside of every domain made here.
+        std::thread::spawn(move || {
+            let root = File::open("/").unwrap();
+            let rules = [(root.as_fd(), Access::Read)];
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            restrict(&Request { scope_signals, ..request(&rules) }).unwrap();
+            nix::sys::signal::kill(nix::unistd::getppid(), None)
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!(send(false), Ok(()));
+    assert_eq!(send(true), Err(nix::errno::Errno::EPERM));
+}
+
+#[test]
+fn an_abstract_socket_made_outside_cannot_be_reached_when_scoped() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    if !have(6) {
+        return;
+    }
+    let address = SocketAddr::from_abstract_name(format!("landlock-test-{}", std::process::id())).unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    let connect = |scope_abstract_sockets| {
+        let address = address.clone();
+        std::thread::spawn(move || {
+            let root = File::open("/").unwrap();
+            let rules = [(root.as_fd(), Access::Read)];
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            restrict(&Request { scope_abstract_sockets, ..request(&rules) }).unwrap();
+            kind(UnixStream::connect_addr(&address))
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!(connect(false), None);
+    assert_eq!(connect(true), Some(ErrorKind::PermissionDenied));
+}

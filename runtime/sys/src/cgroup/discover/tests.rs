@@ -21,8 +21,10 @@ fn names(facts: &Facts) -> Vec<&str> {
     facts.controllers.iter().map(String::as_str).collect()
 }
 
-fn mark(path: &Path) {
-    rustix::fs::setxattr(path, "user.delegate", b"1", rustix::fs::XattrFlags::empty()).unwrap();
+/// Marks a group as handed over; not every file system under /tmp takes such a mark.
+fn mark(path: &Path) -> bool {
+    let set = |mark| rustix::fs::setxattr(path, mark, b"1", rustix::fs::XattrFlags::empty()).is_ok();
+    DELEGATION_MARKS.into_iter().any(set)
 }
 
 #[test]
@@ -90,7 +92,9 @@ fn a_marked_group_is_preferred_also_from_inside_its_leaf() {
         ("unit/cgroup.controllers", "memory pids\n"),
         ("unit/supervisor/cgroup.procs", ""),
     ]);
-    mark(&root.path().join("unit"));
+    if !mark(&root.path().join("unit")) {
+        return crate::in_child::skip("needs extended attributes on temporary files");
+    }
     for own in ["0::/unit\n", "0::/unit/supervisor\n"] {
         let facts = discover(root.path(), own, true);
         assert_eq!(
