@@ -13,7 +13,7 @@ pub mod interpret;
 mod program;
 mod tree;
 
-pub use compile::{compile, prologue};
+pub use compile::{compile, only_for, prologue};
 pub use program::{INSTRUCTIONS_MAX, Instruction, Program};
 
 use crate::error::{Result, check};

@@ -1,8 +1,9 @@
 //! Turns a profile's system call policy into the layers that the kernel loads.
 //!
 //! The kernel runs every layer and takes the strictest answer; among errors the layer that was loaded last wins. So the
-//! allow-list with EPERM goes first, one layer per other errno after it, and the prologue (foreign ABIs, unknown numbers)
-//! last. A policy that this shape cannot express exactly is refused: nothing is approximated.
+//! allow-list with EPERM goes first, one layer per other errno after it, one for each call that is refused with an errno of
+//! its own but for exceptions, and the prologue (foreign ABIs, unknown numbers) last. A policy that this shape cannot
+//! express exactly is refused: nothing is approximated.
 
 use runtime_plan::profile::{Answer, ArgumentCondition, Compare, SyscallEntry, SyscallPolicy};
 use runtime_sys::{
@@ -28,60 +29,75 @@ pub enum FilterError {
 
 /// Compiles a policy. The layers are to be installed in the order of the answer.
 pub fn compile(policy: &SyscallPolicy) -> Result<Vec<Program>, FilterError> {
-    let mut allowed = Vec::new();
-    let mut refused: BTreeMap<u16, Vec<Rule>> = BTreeMap::new();
+    let mut sorted = Sorted::default();
     for (&number, entry) in &policy.entries {
-        sort_entry(number, entry, &mut allowed, &mut refused)?;
+        sorted.sort(number, entry)?;
     }
-    let allow_list = Layer {
-        matched: seccomp::Answer::Allow,
-        otherwise: seccomp::Answer::Errno(DEFAULT_ERRNO),
-        rules: allowed,
-    };
-    let mut programs = vec![seccomp::compile(&allow_list)?];
-    for (errno, rules) in refused {
+    let allow_list = |otherwise, rules| Layer { matched: seccomp::Answer::Allow, otherwise, rules };
+    let default = seccomp::Answer::Errno(DEFAULT_ERRNO);
+    let mut programs = vec![seccomp::compile(&allow_list(default, sorted.allowed))?];
+    for (errno, rules) in sorted.refused {
         let layer =
             Layer { matched: seccomp::Answer::Errno(errno), otherwise: seccomp::Answer::Allow, rules };
         programs.push(seccomp::compile(&layer)?);
+    }
+    for (errno, rule) in sorted.but_for {
+        let number = rule.number;
+        let layer = allow_list(seccomp::Answer::Errno(errno), vec![rule]);
+        programs.push(seccomp::only_for(number, &seccomp::compile(&layer)?)?);
     }
     programs.push(seccomp::prologue(policy.highest_known));
     Ok(programs)
 }
 
-fn sort_entry(
-    number: u32,
-    entry: &SyscallEntry,
-    allowed: &mut Vec<Rule>,
-    refused: &mut BTreeMap<u16, Vec<Rule>>,
-) -> Result<(), FilterError> {
-    let shape = || FilterError::Shape(entry.name.clone());
-    match entry.answer {
-        Answer::Allow => {
-            allowed.push(Rule { number, any_of: Vec::new() });
-            for rule in &entry.rules {
-                let Answer::Errno(errno) = rule.answer else { return Err(shape()) };
-                let any_of = alternatives(&rule.when);
-                refused.entry(errno).or_default().push(Rule { number, any_of });
-            }
-        }
-        Answer::Errno(DEFAULT_ERRNO) if !entry.rules.is_empty() => {
-            let mut any_of = Vec::new();
-            for rule in &entry.rules {
-                if rule.answer != Answer::Allow {
-                    return Err(shape());
+/// A policy's entries by the layer that answers them.
+#[derive(Default)]
+struct Sorted {
+    /// Allowed, or allowed when.
+    allowed: Vec<Rule>,
+    /// Refused, or refused when, with an errno.
+    refused: BTreeMap<u16, Vec<Rule>>,
+    /// Refused with an errno but for these arguments.
+    but_for: Vec<(u16, Rule)>,
+}
+
+impl Sorted {
+    fn sort(&mut self, number: u32, entry: &SyscallEntry) -> Result<(), FilterError> {
+        let shape = || FilterError::Shape(entry.name.clone());
+        let always = Rule { number, any_of: Vec::new() };
+        match entry.answer {
+            Answer::Allow => {
+                self.allowed.push(always);
+                for rule in &entry.rules {
+                    let Answer::Errno(errno) = rule.answer else { return Err(shape()) };
+                    let any_of = alternatives(&rule.when);
+                    self.refused.entry(errno).or_default().push(Rule { number, any_of });
                 }
-                any_of.extend(alternatives(&rule.when));
             }
-            allowed.push(Rule { number, any_of });
+            // Not in the allow-list: the first layer answers it.
+            Answer::Errno(DEFAULT_ERRNO) if entry.rules.is_empty() => {}
+            Answer::Errno(errno) if entry.rules.is_empty() => {
+                self.refused.entry(errno).or_default().push(always);
+            }
+            Answer::Errno(errno) => {
+                let mut any_of = Vec::new();
+                for rule in &entry.rules {
+                    if rule.answer != Answer::Allow {
+                        return Err(shape());
+                    }
+                    any_of.extend(alternatives(&rule.when));
+                }
+                let but_for = Rule { number, any_of };
+                if errno == DEFAULT_ERRNO {
+                    self.allowed.push(but_for);
+                } else {
+                    self.allowed.push(always);
+                    self.but_for.push((errno, but_for));
+                }
+            }
         }
-        // Not in the allow-list: the first layer answers it.
-        Answer::Errno(DEFAULT_ERRNO) => {}
-        Answer::Errno(errno) if entry.rules.is_empty() => {
-            refused.entry(errno).or_default().push(Rule { number, any_of: Vec::new() });
-        }
-        Answer::Errno(_) => return Err(shape()),
+        Ok(())
     }
-    Ok(())
 }
 
 /// A conjunction as the compiler takes it. "Any of these bits" becomes one alternative per bit.

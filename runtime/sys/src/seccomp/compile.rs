@@ -73,6 +73,22 @@ pub fn compile(layer: &Layer) -> Result<Program> {
     Program::new(instructions)
 }
 
+/// The same program for one number, and "allow" for every other: for a call whose refusal has an errno of its own, with
+/// exceptions that are allowed.
+///
+/// # Errors
+/// `E2BIG` above 4096 instructions.
+pub fn only_for(number: u32, program: &Program) -> Result<Program> {
+    let mut instructions = vec![
+        Instruction::plain(code::LOAD, OFFSET_NR),
+        Instruction::compare(code::JUMP_EQUAL, number, 1, 0),
+        Instruction::plain(code::RETURN, encode_answer(Answer::Allow)),
+    ];
+    // Jumps are relative: what stands behind keeps its meaning, its check of the architecture included.
+    instructions.extend_from_slice(program.instructions());
+    Program::new(instructions)
+}
+
 /// The program that goes on top of the layers: it is the same for all profiles.
 ///
 /// A foreign calling convention kills, on x86_64 that of x32 too; a number above the newest one that this
