@@ -7,8 +7,7 @@ use crate::{
 };
 use std::{io::Write, path::Path};
 
-const MEMORY: &str =
-    "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default); must be above the job's memory limit";
+const MEMORY: &str = "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default), above the job's memory limit; without the cgroup the launcher polls, and may still end the job";
 const CGROUP: &str = "cgroup";
 
 pub const PROBES: &[Probe] =

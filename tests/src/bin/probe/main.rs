@@ -5,12 +5,16 @@
 //! build the walls: it sees what a hostile job sees. Where one fact can be known only outside (a planted socket, a pid of the
 //! host), the harness passes it in `PROBE_*`. A probe that cannot be tried is `broken`, never `contained`.
 //!
-//! `walls` is the set that must all be off before the probe says `breached`, every other wall standing. It takes a wall that is
-//! off to mean: `capabilities` – the job keeps init's capabilities over the change of uid and over exec (ambient); `no_new_privs` –
-//! neither set by itself nor by landlock or seccomp; `user` – no user namespace, and nothing written below /proc/sys/user;
-//! `mount` – the host's root, writable and as the host mounted it; `pid` – the host's processes and the host's /proc.
+//! `walls` is the set that must all be off before the probe says `breached`, every other wall standing. A wall is off when
+//!
+//! - `capabilities`: the job keeps init's capabilities over the change of uid and over exec (keepcaps, ambient);
+//! - `no_new_privs`: it is set neither by itself nor by landlock or seccomp;
+//! - `user`: there is no user namespace, and nothing is written below /proc/sys/user;
+//! - `mount`: the root is the host's, as the host mounted it (start in /tmp then: there is no /workspace);
+//! - `pid`: processes are the host's, and so is /proc.
+//!
 //! A host may lack what a probe attacks (a kernel module, a device): run `probe all` without a sandbox first, and expect
-//! `breached` only of those that say so there.
+//! `breached` only of those that say so there. Numbers of system calls are those of x86_64.
 
 mod bombs;
 mod devices;

@@ -40,6 +40,8 @@ pub const PROBES: &[Probe] = &[
     Probe::new("P08.fifo", "mkfifo works", "-", fifo).note("a positive: only devices are refused"),
     Probe::new("P09.no_aslr", "personality(ADDR_NO_RANDOMIZE) works", "-", no_randomize)
         .note("a positive: debuggers and sanitizers need it"),
+    Probe::new("P10.reopen_stdout", "/dev/stdout can be opened again", "-", reopen_stdout)
+        .note("a positive: the pipes belong to the job's uid; programs that log to /dev/stdout need it"),
 ];
 
 /// Names below /proc/self/ns, and the inode of the initial one (include/uapi/linux/nsfs.h, 6.18).
@@ -140,5 +142,12 @@ fn no_randomize(_: &[i64]) -> Tried {
     match sys!(libc::SYS_personality, libc::ADDR_NO_RANDOMIZE) {
         Ok(_) => contained("accepted"),
         Err(errno) => breached(format!("personality(ADDR_NO_RANDOMIZE): {}", errno_name(errno))),
+    }
+}
+
+fn reopen_stdout(_: &[i64]) -> Tried {
+    match kernel::open("/dev/stdout", libc::O_WRONLY | libc::O_APPEND | libc::O_NOCTTY, 0) {
+        Ok(_) => contained("opened"),
+        Err(errno) => breached(format!("/dev/stdout: {}", errno_name(errno))),
     }
 }
