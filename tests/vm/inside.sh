@@ -87,7 +87,7 @@ run_suite() {
         case $pass in rootless*) echo $BASHPID >/sys/fs/cgroup/delegated/tests/cgroup.procs ;; esac
         cd "$REPO/tests"
         exec timeout --kill-after=20 "$PASS_TIMEOUT" "${as[@]}" TMPDIR="$tmp" CARGO_MANIFEST_DIR="$REPO/tests" \
-            RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/skips-${pass%-plain}" "$binary" "${arguments[@]}"
+            RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/vm-${pass%-plain}.txt" "$binary" "${arguments[@]}"
     ) </dev/null >"$log" 2>&1 || status=$?
     printf '%s %s %s\n' "$pass" "$suite" "$status"
 }
