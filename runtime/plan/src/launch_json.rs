@@ -3,7 +3,7 @@
 use crate::{
     digest,
     launch::{LaunchPlan, RootEntry},
-    profile::SyscallPolicy,
+    profile::{ArgumentCondition, ArgumentRule, Compare, SyscallPolicy},
     syscall_name,
 };
 use serde_json::{Map, Value, json};
@@ -36,6 +36,7 @@ impl LaunchPlan {
                 command.insert("argv".to_owned(), texts(&self.command.argv));
                 command.insert("path".to_owned(), texts(&self.command.path));
                 command.insert("workdir".to_owned(), text(&self.command.workdir));
+                command.insert("umask".to_owned(), octal(self.command.umask.into()));
                 command.remove("env");
                 let names =
                     self.command.env.iter().map(|variable| {
@@ -56,8 +57,18 @@ fn texts(strings: &[Vec<u8>]) -> Value {
     strings.iter().map(|bytes| text(bytes)).collect()
 }
 
+fn octal(mode: u64) -> Value {
+    Value::String(format!("{mode:04o}"))
+}
+
 fn root_entry(entry: &RootEntry) -> Value {
     let mut value = serde_json::to_value(entry).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+    for field in value.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut)
+    {
+        if let Some(mode) = field.get_mut("mode") {
+            *mode = octal(mode.as_u64().unwrap_or_default());
+        }
+    }
     if let (RootEntry::File { contents, .. }, Some(file)) =
         (entry, value.get_mut("file").and_then(Value::as_object_mut))
     {
@@ -74,7 +85,9 @@ fn syscalls(policy: &SyscallPolicy) -> Value {
         if entry.rules.is_empty() {
             answers.entry(syscall_name::answer_name(entry.answer)).or_default().push(&entry.name);
         } else {
-            rules.insert(entry.name.clone(), json!({ "answer": entry.answer, "rules": entry.rules }));
+            let mut lines: Vec<String> = entry.rules.iter().map(rule).collect();
+            lines.push(format!("else {}", syscall_name::answer_name(entry.answer)));
+            rules.insert(entry.name.clone(), json!(lines));
         }
     }
     json!({
@@ -84,4 +97,25 @@ fn syscalls(policy: &SyscallPolicy) -> Value {
         "answers": answers,
         "by_argument": rules,
     })
+}
+
+/// A rule in one line: `int arg0 & 0x7e020000 != 0: EPERM`. `int` compares the low 32 bits, `long` all 64.
+fn rule(rule: &ArgumentRule) -> String {
+    let conditions: Vec<String> = rule.when.iter().map(condition).collect();
+    format!("{}: {}", conditions.join(" and "), syscall_name::answer_name(rule.answer))
+}
+
+fn condition(condition: &ArgumentCondition) -> String {
+    let value = condition.value;
+    let argument = format!("{} arg{}", if condition.dword { "int" } else { "long" }, condition.argument);
+    match condition.compare {
+        Compare::Equal => format!("{argument} == {value:#x}"),
+        Compare::NotEqual => format!("{argument} != {value:#x}"),
+        Compare::Greater => format!("{argument} > {value:#x}"),
+        Compare::GreaterOrEqual => format!("{argument} >= {value:#x}"),
+        Compare::Less => format!("{argument} < {value:#x}"),
+        Compare::LessOrEqual => format!("{argument} <= {value:#x}"),
+        Compare::MaskedEqual(mask) => format!("{argument} & {mask:#x} == {value:#x}"),
+        Compare::AnyBit => format!("{argument} & {value:#x} != 0"),
+    }
 }

@@ -246,3 +246,7 @@ pub fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> Result<M, DecodeError>
     }
     Ok(message)
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -123,7 +123,7 @@ fn offer(wall: Wall, profile: &Profile, facts: &HostFacts, workspace: &Workspace
 fn uid_per_job(facts: &HostFacts, workspace: &WorkspacePlan) -> Offer {
     match workspace {
         _ if !facts.rootful => Offer::Nothing(
-            "the launcher is not root, so every job runs as its own uid".to_owned(),
+            "the launcher is not root: every job runs as the launcher's own uid".to_owned(),
             "Run the launcher as root.".to_owned(),
         ),
         WorkspacePlan::HostDirectory { idmap: false, uid, .. } => Offer::Weaker(
