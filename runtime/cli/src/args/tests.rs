@@ -1,0 +1,93 @@
+use super::*;
+use std::os::unix::ffi::OsStringExt;
+
+fn words(line: &[&str]) -> Vec<OsString> {
+    line.iter().map(OsString::from).collect()
+}
+
+fn run(line: &[&str]) -> (Global, RunArgs) {
+    let cli = parse(&words(line)).unwrap();
+    match cli.verb {
+        Verb::Run(run) => (cli.global, *run),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn everything_after_the_command_belongs_to_the_command() {
+    let (_, args) = run(&["runtime", "run", "--", "sh", "-c", "exit 3", "--json"]);
+    assert_eq!(args.command, words(&["sh", "-c", "exit 3", "--json"]));
+    let (global, args) = run(&["runtime", "run", "-i", "python3", "-c", "x", "--endpoint", "y"]);
+    assert_eq!(args.command, words(&["python3", "-c", "x", "--endpoint", "y"]));
+    assert!(args.interactive && global.endpoint.is_none());
+    let (_, args) = run(&["runtime", "run", "--", "--strange", "--"]);
+    assert_eq!(args.command, words(&["--strange", "--"]));
+}
+
+#[test]
+fn arguments_that_are_not_utf_8_survive() {
+    let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
+    let line = [words(&["runtime", "run", "--env"]), vec![odd.clone()], words(&["--"]), vec![odd.clone()]].concat();
+    let Verb::Run(args) = parse(&line).unwrap().verb else { panic!("not run") };
+    assert_eq!(args.command, args.env);
+    assert_eq!(args.env, [odd]);
+}
+
+#[test]
+fn the_endpoint_may_stand_before_or_after_the_verb() {
+    for line in [["runtime", "--endpoint", "unix:/a", "run", "x"], ["runtime", "run", "--endpoint", "unix:/a", "x"]] {
+        assert_eq!(run(&line).0.endpoint.as_deref(), Some(OsStr::new("unix:/a")));
+    }
+}
+
+#[test]
+fn flags_are_read() {
+    let (_, args) = run(&[
+        "runtime", "run", "--profile", "python", "--workdir", "/workspace/a", "--env", "A=b", "--env", "C", "--timeout",
+        "30s", "--limit", "memory=1GiB", "--limit", "pids=5", "--dir", "/x:ro", "--report", "-", "--plan", "--embedded",
+        "--", "true",
+    ]);
+    assert_eq!(args.profile, "python");
+    assert_eq!(args.env, words(&["A=b", "C"]));
+    assert_eq!(args.limit, ["memory=1GiB", "pids=5"]);
+    assert_eq!(args.dir, Some("/x:ro".into()));
+    assert!(args.plan && args.embedded);
+}
+
+#[test]
+fn what_does_not_parse_is_refused() {
+    let lines: &[&[&str]] = &[
+        &["runtime"],
+        &["runtime", "run"],
+        &["runtime", "run", "--"],
+        &["runtime", "run", "--timeot", "3s", "--", "true"],
+        &["runtime", "run", "--embedded", "--endpoint", "unix:/a", "--", "true"],
+        &["runtime", "ps", "--state", "sleeping"],
+        &["runtime", "cancel"],
+        &["runtime", "nonsense"],
+    ];
+    for line in lines {
+        assert!(parse(&words(line)).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn the_verb_of_a_bad_line_is_guessed() {
+    let table: &[(&[&str], Option<&str>, bool)] = &[
+        (&["runtime", "run", "--bad"], Some("run"), false),
+        (&["runtime", "--endpoint", "unix:/a", "--json", "run", "--bad"], Some("run"), true),
+        (&["runtime", "--endpoint=unix:/a", "ps", "--bad"], Some("ps"), false),
+        (&["runtime", "run", "--", "--json"], Some("run"), false),
+        (&["runtime", "--bad"], None, false),
+    ];
+    for (line, verb, json) in table {
+        let line = words(line);
+        assert_eq!(guess_verb(&line), (verb.map(OsStr::new), *json), "{line:?}");
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+}

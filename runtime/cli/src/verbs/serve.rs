@@ -1,0 +1,185 @@
+//! `runtime serve`: binds the sockets with the caller's rights, then becomes the launcher.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use runtime_sandbox::launcher::{self, Mode, Options, UnixListener, places};
+
+use crate::args::ServeArgs;
+use crate::endpoint::{self, Endpoint};
+use crate::error::Error;
+use crate::places::Surroundings;
+
+/// Serves until a signal ends it. No thread may exist yet.
+pub fn serve(args: ServeArgs) -> Result<u8, Error> {
+    let ready_fd = args.ready_fd.map(adopt).transpose()?;
+    let surroundings = Surroundings::now();
+    let socket_group = args.socket_group.as_deref().map(group).transpose()?;
+    let endpoints = endpoints(&args, &surroundings)?;
+    let state_dir = state_dir(args.state_dir, &surroundings)?;
+    let mut bound = Bound::default();
+    for endpoint in endpoints {
+        match endpoint {
+            Endpoint::Unix(path) => bound.unix.push(listen_unix(path, socket_group, &surroundings)?),
+            Endpoint::Http(address) => bound.tcp.push(listen_tcp(address)?),
+        }
+    }
+    let (unix, tcp) = bound.release();
+    let mode = Mode::Serve {
+        state_dir,
+        unix,
+        tcp,
+        ready_fd,
+        socket_group,
+        die_with_parent: args.die_with_parent,
+    };
+    let status = launcher::run(Options {
+        mode,
+        profiles_dir: args.profiles.or_else(|| surroundings.profiles_dir()),
+        policies_dir: args.policies.or_else(|| surroundings.policies_dir()),
+        server_args: Vec::new(),
+    });
+    Ok(super::status_of(status))
+}
+
+fn adopt(number: i32) -> Result<OwnedFd, Error> {
+    runtime_sys::inherit::adopt_fd(number).map_err(|error| Error::Usage {
+        message: format!("--ready-fd {number} is not usable ({}): give a descriptor from 3 on that the caller left open", error.errno),
+    })
+}
+
+/// Where to listen: what was given, else the default socket.
+fn endpoints(args: &ServeArgs, surroundings: &Surroundings) -> Result<Vec<Endpoint>, Error> {
+    if args.listen.is_empty() {
+        return Ok(vec![Endpoint::Unix(surroundings.default_socket())]);
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for text in &args.listen {
+        let endpoint = match endpoint::parse(text)? {
+            Endpoint::Http(address) if !args.insecure_tcp => return Err(insecure(address)),
+            Endpoint::Http(address) => Endpoint::Http(address),
+            Endpoint::Unix(path) => Endpoint::Unix(
+                std::path::absolute(&path)
+                    .map_err(|error| Error::io("find the socket", path.display().to_string(), error))?,
+            ),
+        };
+        // Port 0 is another port each time.
+        let repeated = endpoints.contains(&endpoint) && !matches!(endpoint, Endpoint::Http(address) if address.port() == 0);
+        if repeated {
+            return Err(Error::Usage { message: format!("--listen {endpoint} is given twice: keep one") });
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(endpoints)
+}
+
+fn insecure(address: SocketAddr) -> Error {
+    Error::Usage {
+        message: format!(
+            "--listen http://{address} lets every user of this host run jobs, for this version has neither TLS nor tokens: use unix:PATH, or add --insecure-tcp if that is what you want"
+        ),
+    }
+}
+
+fn state_dir(given: Option<PathBuf>, surroundings: &Surroundings) -> Result<PathBuf, Error> {
+    match given {
+        Some(path) => std::path::absolute(&path)
+            .map_err(|error| Error::io("find the state directory", path.display().to_string(), error)),
+        None => surroundings.state_dir().ok_or_else(|| Error::Usage {
+            message: "there is no HOME to keep jobs in: give --state-dir DIR".to_owned(),
+        }),
+    }
+}
+
+/// A group's number, by its number or its name in /etc/group.
+fn group(name: &str) -> Result<u32, Error> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let groups = std::fs::read_to_string("/etc/group").map_err(|error| Error::io("read", "/etc/group", error))?;
+    group_in(&groups, name).ok_or_else(|| Error::Usage {
+        message: format!("there is no group {name:?} in /etc/group: give one that is there, or a number"),
+    })
+}
+
+fn group_in(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
+}
+
+/// Sockets that are bound and not yet the launcher's: when we stop before, their files go.
+#[derive(Default)]
+struct Bound {
+    unix: Vec<UnixListener>,
+    tcp: Vec<TcpListener>,
+}
+
+impl Bound {
+    fn release(mut self) -> (Vec<UnixListener>, Vec<TcpListener>) {
+        (std::mem::take(&mut self.unix), std::mem::take(&mut self.tcp))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for listener in &self.unix {
+            if let Err(error) = std::fs::remove_file(&listener.path) {
+                crate::output::complain(&format!("runtime: failed to remove {}: {error}", listener.path.display()));
+            }
+        }
+    }
+}
+
+fn listen_unix(path: PathBuf, group: Option<u32>, surroundings: &Surroundings) -> Result<UnixListener, Error> {
+    if path.parent() == Some(surroundings.run_dir.as_path()) {
+        places::make_run_dir(&surroundings.run_dir).map_err(|error| Error::Usage { message: error.to_string() })?;
+    }
+    make_room(&path, surroundings.uid)?;
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    let fd = runtime_sys::socket::listen_unix(&path, mode, group).map_err(|error| Error::Usage {
+        message: format!(
+            "failed to listen at unix:{}: {}; check that the directory exists and that you may write there",
+            path.display(),
+            error.errno
+        ),
+    })?;
+    Ok(UnixListener { path, fd })
+}
+
+/// Takes away a socket that nobody listens at. Anything else at the path stays, and is an error.
+fn make_room(path: &Path, uid: u32) -> Result<(), Error> {
+    let shown = path.display();
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| Error::io("look at", shown.to_string(), error))?,
+    };
+    let message = if !found.file_type().is_socket() {
+        format!("{shown} is there and is no socket: remove it, or listen elsewhere with --listen unix:PATH")
+    } else if found.uid() != uid {
+        format!("the socket {shown} belongs to uid {}: remove it, or listen elsewhere with --listen unix:PATH", found.uid())
+    } else {
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return std::fs::remove_file(path)
+                    .map_err(|error| Error::io("remove the stale socket", shown.to_string(), error));
+            }
+            Ok(_) => format!("another daemon listens at {shown}: stop it, or listen elsewhere with --listen unix:PATH"),
+            Err(error) => format!("the socket {shown} is in use ({error}): remove it, or listen elsewhere with --listen unix:PATH"),
+        }
+    };
+    Err(Error::Usage { message })
+}
+
+fn listen_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
+    let failed = |error| Error::io("listen at", format!("http://{address}"), error);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+
+fn args(listen: &[&str], insecure_tcp: bool) -> ServeArgs {
+    ServeArgs {
+        listen: listen.iter().map(Into::into).collect(),
+        insecure_tcp,
+        state_dir: None,
+        profiles: None,
+        policies: None,
+        socket_group: None,
+        ready_fd: None,
+        die_with_parent: false,
+    }
+}
+
+fn surroundings() -> Surroundings {
+    let uid = runtime_sys::process::effective_uid();
+    Surroundings { uid, run_dir: "/run/runtime".into(), ..Default::default() }
+}
+
+#[test]
+fn tcp_needs_the_flag_and_a_loopback_address() {
+    let of = |listen: &[&str], insecure| endpoints(&args(listen, insecure), &surroundings());
+    assert_eq!(of(&[], false).unwrap(), [Endpoint::Unix("/run/runtime/api.sock".into())]);
+    assert_eq!(of(&["unix:/a", "http://127.0.0.1:1"], true).unwrap().len(), 2);
+    assert_eq!(of(&["http://127.0.0.1:0", "http://127.0.0.1:0"], true).unwrap().len(), 2);
+    let table = [
+        (of(&["http://127.0.0.1:1"], false), "--insecure-tcp"),
+        (of(&["http://0.0.0.0:1"], true), "loopback"),
+        (of(&["https://127.0.0.1:1"], true), "TLS"),
+        (of(&["unix:/a", "unix:/a"], false), "twice"),
+        (of(&["/a"], false), "no endpoint"),
+    ];
+    for (refused, words) in table {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_stale_socket_makes_room_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let uid = surroundings().uid;
+    let path = folder.path().join("api.sock");
+    make_room(&path, uid).unwrap();
+
+    let live = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let message = make_room(&path, uid).unwrap_err().to_string();
+    assert!(message.contains("another daemon listens"), "{message}");
+    let message = make_room(&path, uid + 1).unwrap_err().to_string();
+    assert!(message.contains("belongs to uid"), "{message}");
+
+    drop(live);
+    make_room(&path, uid).unwrap();
+    assert!(!path.exists());
+
+    std::fs::write(&path, "precious").unwrap();
+    let message = make_room(&path, uid).unwrap_err().to_string();
+    assert!(message.contains("is no socket"), "{message}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_socket_is_private_or_the_groups_and_goes_when_we_stop_before_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    for (group, mode) in [(None, 0o600), (Some(runtime_sys::process::effective_gid()), 0o660)] {
+        let path = folder.path().join("api.sock");
+        let mut bound = Bound::default();
+        bound.unix.push(listen_unix(path.clone(), group, &surroundings()).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        drop(bound);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_group_is_found_by_name_or_number() {
+    assert_eq!(group_in("root:x:0:\nwheel:x:10:a,b\n", "wheel"), Some(10));
+    assert_eq!(group_in("root:x:0:\n", "wheel"), None);
+    assert_eq!(group_in("broken\n", "broken"), None);
+    assert_eq!(group("1234").unwrap(), 1234);
+    assert!(group("no-such-group-here").unwrap_err().to_string().contains("/etc/group"));
+}
+
+#[test]
+fn the_state_is_kept_where_one_says_or_at_home() {
+    assert_eq!(state_dir(Some("/s".into()), &surroundings()).unwrap(), Path::new("/s"));
+    let homeless = Surroundings { uid: 1, ..Default::default() };
+    assert!(state_dir(None, &homeless).unwrap_err().to_string().contains("--state-dir"));
+}
