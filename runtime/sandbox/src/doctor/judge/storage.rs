@@ -1,6 +1,6 @@
 //! What is mounted or kept: device nodes, the profile's paths, the state directory's file system.
 
-use runtime_plan::doctor::Finding;
+use runtime_plan::doctor::{Finding, FindingState};
 use runtime_plan::facts::HostPath;
 use runtime_plan::wall::Wall;
 
@@ -54,12 +54,18 @@ pub fn profile_paths(seen: &Observations, needs: &Needs) -> Finding {
 }
 
 /// Whether files of a workspace can belong to their owner on disk and to the job's id inside.
-pub fn idmap(seen: &Observations, _needs: &Needs) -> Finding {
+pub fn idmap(seen: &Observations, needs: &Needs) -> Finding {
     let subject = of(Wall::Idmap, "idmap");
     if !seen.facts.rootful {
         return subject.ok("not needed: jobs have the caller's own id on the host");
     }
-    let breaks = "a directory of the host is mounted with its owner's id mapped into the job's namespace";
+    // Never broken: a job without a directory of the host needs no id map.
+    let breaks = match needs.without(Wall::Idmap, true) {
+        FindingState::Broken => {
+            "`--dir` of a directory on it is refused: the default profile requires this wall"
+        }
+        _ => "the owner's id of a directory on it is mapped into the job's namespace",
+    };
     let mend = "put it on ext4, xfs, btrfs, or (Linux 6.3 or newer) tmpfs";
     if let Some(directory) = seen.facts.host_directory.as_ref().filter(|directory| !directory.idmap) {
         return subject.warning(

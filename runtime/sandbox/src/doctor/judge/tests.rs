@@ -432,6 +432,11 @@ fn an_id_map_is_asked_of_the_file_system_in_use() {
     let path = "/mnt/share".to_owned();
     seen.facts.host_directory = Some(HostDirectory { path, read_only: false, uid: 0, gid: 0, idmap: false });
     assert_eq!(only_worse(&seen).seen, "the file system of /mnt/share takes no id map");
+    let walls = BTreeMap::from([(Wall::Idmap, Requirement::RequiredWhenRootful)]);
+    let findings = judge(&seen, &Needs { walls, ..needs() });
+    let finding = find(&findings, "idmap");
+    assert_eq!(finding.state, FindingState::Warning, "a job without a directory runs");
+    assert!(finding.breaks.contains("refused"), "{}", finding.breaks);
 }
 
 #[test]
