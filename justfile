@@ -24,6 +24,10 @@ fmt:
 test *ARGS:
     bash .ci/test.sh {{ARGS}}
 
+# As root: the tests that depend on the kernel, as a fresh ordinary user.
+test-user *SUITES:
+    bash .ci/test-user.sh {{SUITES}}
+
 # The tests on Debian's kernel with pure cgroup v2, in a virtual machine: just vm, or just vm smoke
 vm WHAT="full":
     bash tests/vm/run.sh {{WHAT}}

@@ -68,3 +68,43 @@ unexpected_skips() {
         grep -q "^${name%:}"$'\t.' "$2" || printf 'SKIP %s %s\n' "$name" "$reason"
     done
 }
+
+# build_suites DIRECTORY CRATE…: builds the tests of the crates. Writes DIRECTORY/built: `suite NAME PATH` for every test binary and `bin NAME PATH` for every program
+# that they start, paths as they were compiled into the tests.
+build_suites() {
+    local into=$1
+    shift
+    need jq jq
+    cargo test --locked "${@/#/--package=}" --no-run --message-format=json-render-diagnostics >"$into/build.json"
+    jq -r 'select(.reason == "compiler-artifact" and .executable != null)
+        | if .profile.test then (select(.target.kind != ["bin"]) | "suite \(.target.name) \(.executable)") else "bin \(.target.name) \(.executable)" end' \
+        "$into/build.json" >"$into/built"
+}
+
+# make_user HOME: a fresh ordinary user, whose name is in TEST_USER and whose id is in TEST_UID. remove_user takes it away again.
+make_user() {
+    need useradd passwd
+    need setpriv util-linux
+    TEST_USER=runtime-ci-$$
+    useradd --no-create-home --home-dir "$1" --shell /bin/sh "$TEST_USER"
+    TEST_UID=$(id -u "$TEST_USER")
+    install -d -o "$TEST_USER" -g "$TEST_USER" -m 0700 "$1"
+}
+
+# Its run directory may stay, empty; anything in it is a leftover of ours, which is said, and removed all the same.
+remove_user() {
+    [ -n "${TEST_UID:-}" ] || return 0
+    if [ -d "/tmp/runtime-$TEST_UID" ] && ! rmdir "/tmp/runtime-$TEST_UID" 2>/dev/null; then
+        say "left behind: $(find "/tmp/runtime-$TEST_UID" | head -5 | tr '\n' ' ')"
+    fi
+    userdel "$TEST_USER" >/dev/null 2>&1 || say "the user $TEST_USER could not be removed"
+    TEST_UID=
+}
+
+# as_user HOME COMMAND…: as that user, with nothing of our environment and no capability.
+as_user() {
+    local home=$1
+    shift
+    setpriv --reuid "$TEST_UID" --regid "$(id -g "$TEST_USER")" --clear-groups --inh-caps=-all \
+        env -i HOME="$home" USER="$TEST_USER" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@" </dev/null
+}

@@ -3,7 +3,9 @@
 set -euo pipefail
 
 source "$1/settings"
+source "$REPO/.ci/open-repository.sh"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root
+STAGE=/run
 USER_ID=12345 # the ordinary user of the rootless passes
 
 say() { printf -- '-- %s\n' "$*"; }
@@ -17,31 +19,6 @@ facts() {
     [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]
     for controller in memory pids cpu io; do grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; done
 }
-
-# The repository may lie below a directory that only root may enter: that directory is covered, and the repository put back at its place.
-open_repository() {
-    local above outermost=
-    above=$(dirname "$REPO")
-    while [ "$above" != / ]; do
-        is_open "$above" || outermost=$above
-        above=$(dirname "$above")
-    done
-    if [ -n "$outermost" ]; then
-        mkdir -p /run/repository
-        mount --bind "$REPO" /run/repository
-        mount -t tmpfs -o mode=0755 tmpfs "$outermost"
-        mkdir -p "$REPO"
-        mount --bind /run/repository "$REPO"
-    fi
-    if ! is_open "$REPO"; then
-        mkdir -p /run/repository-layer/{upper,work}
-        mount -t overlay -o "lowerdir=$REPO,upperdir=/run/repository-layer/upper,workdir=/run/repository-layer/work" overlay "$REPO"
-        chmod 0755 "$REPO"
-    fi
-}
-
-# Whether everybody may enter a directory.
-is_open() { [ $((0$(stat -c %a "$1") & 1)) -ne 0 ]; }
 
 # An ext4 that can be idmapped, on a loop device, for state directories and for directories that are shared with a job.
 make_ext4() {
@@ -86,8 +63,9 @@ run_suite() {
     (
         case $pass in rootless*) echo $BASHPID >/sys/fs/cgroup/delegated/tests/cgroup.procs ;; esac
         cd "$REPO/tests"
-        exec timeout --kill-after=20 "$PASS_TIMEOUT" "${as[@]}" TMPDIR="$tmp" CARGO_MANIFEST_DIR="$REPO/tests" \
-            RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/vm-${pass%-plain}.txt" "$binary" "${arguments[@]}"
+        exec "${as[@]}" TMPDIR="$tmp" CARGO_MANIFEST_DIR="$REPO/tests" \
+            RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/vm-${pass%-plain}.txt" \
+            timeout --kill-after=20 "$PASS_TIMEOUT" "$binary" "${arguments[@]}"
     ) </dev/null >"$log" 2>&1 || status=$?
     printf '%s %s %s\n' "$pass" "$suite" "$status"
 }

@@ -28,7 +28,6 @@ install_lab() {
     need depmod kmod
     need zstd zstd
     need mkfs.ext4 e2fsprogs
-    need jq jq
     need strip binutils
     mkdir -p "$VM_CACHE"
     if [ ! -e "$VM_CACHE/venv-$VIRTME_NG/complete" ]; then
@@ -59,20 +58,12 @@ install_lab() {
     VERSION=${VERSION#kernel-}
 }
 
-# Builds the tests and writes `suite path` and `bin path` lines, paths as they were compiled into the tests.
-build_tests() {
-    cargo test --locked "${PACKAGES[@]/#/--package=}" --no-run --message-format=json-render-diagnostics >"$work/build.json"
-    jq -r 'select(.reason == "compiler-artifact" and .executable != null)
-        | if .profile.test then (select(.target.kind != ["bin"]) | "suite \(.target.name) \(.executable)") else "bin \(.target.name) \(.executable)" end' \
-        "$work/build.json" >"$work/built"
-}
-
 work=$(mktemp -d "${TMPDIR:-/tmp}/runtime-vm.XXXXXX")
 chmod 0755 "$work"
 trap 'rm -rf "$work"' EXIT
 
 install_lab
-build_tests
+build_suites "$work" "${PACKAGES[@]}"
 if [ -n "${VM_SUITES:-}" ]; then
     read -ra suites <<<"$VM_SUITES"
 elif [ "$WHAT" = smoke ]; then
