@@ -7,8 +7,9 @@ use crate::{
 };
 use std::{io::Write, path::Path};
 
-const MEMORY: &str = "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default), above the job's memory limit; without the cgroup the launcher polls, and may still end the job";
-const CGROUP: &str = "cgroup";
+const MEMORY: &str = "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default), above the job's memory limit; contained also when the job dies without a line and its outcome is the memory limit";
+const POLLED: &str =
+    "as R06.memfd, but without the cgroup the launcher polls what is resident, and ends the job";
 
 pub const PROBES: &[Probe] =
     &[
@@ -18,24 +19,24 @@ pub const PROBES: &[Probe] =
         Probe::new("R27.orphans", "2000 orphans that only pid 1 can reap", "-", orphans)
             .inside()
             .note("a positive: pid 1 reaps, and without the pid namespace the host's pid 1 does"),
-        Probe::new("R05.memory", "anonymous memory without end", CGROUP, memory)
+        Probe::new("R05.memory", "anonymous memory without end", "-", memory)
+            .inside()
+            .mode(Mode::Solo)
+            .seconds(60)
+            .fatal(libc::SIGKILL)
+            .note(POLLED),
+        Probe::new("R06.memfd", "memory in a memfd without end", "cgroup", memfd)
             .inside()
             .mode(Mode::Solo)
             .seconds(60)
             .fatal(libc::SIGKILL)
             .note(MEMORY),
-        Probe::new("R06.memfd", "memory in a memfd without end", CGROUP, memfd)
+        Probe::new("R06.sysv", "memory in SysV segments without end", "-", sysv)
             .inside()
             .mode(Mode::Solo)
             .seconds(60)
             .fatal(libc::SIGKILL)
-            .note(MEMORY),
-        Probe::new("R06.sysv", "memory in SysV segments without end", CGROUP, sysv)
-            .inside()
-            .mode(Mode::Solo)
-            .seconds(60)
-            .fatal(libc::SIGKILL)
-            .note(MEMORY),
+            .note(POLLED),
         Probe::new("R06.pipes", "1 GiB in the pipes of one process", "-", pipes)
             .inside()
             .note("the limit of open files, and the kernel's soft limit of pipe pages per user"),

@@ -25,8 +25,10 @@ pub const PROBES: &[Probe] = &[
     Probe::new("E17.numbers", "/dev holds a node that is none of the seven", "mount", numbers),
     Probe::new("E17.fakes", "null, zero, full, random, urandom, tty, ptmx are not what they say", "-", fakes)
         .note("the launcher checks each node before it binds it; a host's own nodes are right too"),
-    Probe::new("E33.foreign_nodes", "open a node that is none of the seven", "mount", foreign_nodes)
-        .note("of the host's nodes that the job's uid may open"),
+    Probe::new("E33.foreign_nodes", "open a node that is none of the seven", "mount,cgroup", foreign_nodes)
+        .note(
+            "of the host's nodes that the job's uid may open; the devices controller of v1 refuses them too",
+        ),
     Probe::new("E37.nodes", "kvm, vhost, fuse, tun, userfaultfd, kmsg, mem, loop", "mount", host_nodes),
     Probe::new("E28.node", "/dev/userfaultfd", "mount", userfaultfd_node)
         .note("a host without CONFIG_USERFAULTFD has no such node"),
