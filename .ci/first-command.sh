@@ -37,4 +37,4 @@ left=$(find "$home/home" -mindepth 1 -not -path "$home/home/.local*" | head -5)
 if [ -d "/tmp/runtime-$TEST_UID" ] && [ -n "$(find "/tmp/runtime-$TEST_UID" -mindepth 1 -print -quit)" ]; then
     fail "left in /tmp/runtime-$TEST_UID: $(find "/tmp/runtime-$TEST_UID" -mindepth 1 | head -5 | tr '\n' ' ')"
 fi
-if pgrep -u "$TEST_UID" >/dev/null; then fail "processes of $TEST_USER are left: $(pgrep -lu "$TEST_UID" | tr '\n' ' ')"; fi
+no_processes_of_user

@@ -108,3 +108,13 @@ as_user() {
     setpriv --reuid "$TEST_UID" --regid "$(id -g "$TEST_USER")" --clear-groups --inh-caps=-all \
         env -i HOME="$home" USER="$TEST_USER" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@" </dev/null
 }
+
+# Fails when the user still has processes a few seconds after everything has ended.
+no_processes_of_user() {
+    local round
+    for round in 1 2 3 4 5; do
+        pgrep -u "$TEST_UID" >/dev/null || return 0
+        sleep "$round"
+    done
+    fail "processes of $TEST_USER are left: $(pgrep -lu "$TEST_UID" | tr '\n' ' ')"
+}

@@ -39,5 +39,5 @@ for suite in "${SUITES[@]}"; do
         if grep -q '^failures:$' "$log"; then sed -n '/^failures:$/,$p' "$log" | head -600; else tail -120 "$log"; fi
     fi
 done
-if pgrep -u "$TEST_UID" >/dev/null; then fail "processes of $TEST_USER are left: $(pgrep -lu "$TEST_UID" | tr '\n' ' ')"; fi
+no_processes_of_user
 [ ${#bad[@]} -eq 0 ] || fail "as an ordinary user: ${bad[*]}"
