@@ -58,3 +58,38 @@ pub(crate) fn policy() -> SourceFile {
 pub(crate) fn is_built_in(path: &str) -> bool {
     path.starts_with(PREFIX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::Library;
+    use std::{collections::BTreeSet, path::Path};
+
+    fn on_disk(directory: &str) -> BTreeSet<String> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let entries = std::fs::read_dir(repository.join(directory)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.ends_with(".toml"))
+            .map(|name| format!("{PREFIX}{directory}/{name}"))
+            .collect()
+    }
+
+    #[test]
+    fn every_file_of_the_directories_is_compiled_in() {
+        let paths = |files: Vec<SourceFile>| files.into_iter().map(|file| file.path).collect::<BTreeSet<_>>();
+        assert_eq!(paths(profiles()), on_disk("sandbox-profiles"));
+        assert_eq!(paths(syscall_sets()), on_disk("sandbox-profiles/syscalls"));
+        assert_eq!(paths(vec![policy()]), on_disk("policies"));
+    }
+
+    #[test]
+    fn every_syscall_set_is_used() {
+        let library = Library::built_in().unwrap();
+        let used: BTreeSet<&str> =
+            library.profiles().flat_map(|profile| profile.syscalls.sets.iter().map(String::as_str)).collect();
+        for set in syscall_sets() {
+            assert!(used.contains(set.stem()), "{}", set.path);
+        }
+    }
+}

@@ -66,7 +66,10 @@ pub fn plan(
     let workspace = decide_workspace(spec, policy, facts)?;
     let walls = walls::decide(profile, facts, &workspace, walls_off)?;
     let stands = |wall: Wall| walls.stand.contains_key(&wall);
-    let identity = Identity { uid: JOB_ID, gid: JOB_ID, init_has_own_id: facts.rootful };
+    // Without that wall, which only a test takes down, the job is root of its namespace: a change of ids or an exec would
+    // take the capabilities away even so.
+    let id = if walls.absent.contains_key(&Wall::Capabilities) { 0 } else { JOB_ID };
+    let identity = Identity { uid: id, gid: id, init_has_own_id: facts.rootful };
     let tree_limits = match (stands(Wall::Cgroup), walls.why_not(Wall::Cgroup)) {
         (false, Some(why)) => TreeLimits::Fallback { why: why.to_owned() },
         _ => TreeLimits::Cgroup,

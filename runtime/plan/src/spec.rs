@@ -228,3 +228,7 @@ fn check_workdir(workdir: &[u8]) -> Result<(), SpecError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;
