@@ -1,1 +1,206 @@
-//! (being built)
+//! Serves: the gRPC API, jobs and their logs. It parses what strangers send, so it holds no privilege: it confines
+//! itself first, and asks the launcher for everything that needs one.
+//!
+//! ```text
+//! client ─ gRPC ─▶ api ─▶ jobs ─▶ link ─▶ launcher
+//!    ▲              │       ▲       ◀──────  pipes, reports
+//!    └── output ── logs ◀───┘ (pipes are spliced into files; readers follow the files)
+//! ```
+
+pub mod api;
+mod args;
+mod confine;
+mod jobs;
+mod link;
+mod listen;
+mod logs;
+mod peer;
+mod serve;
+
+pub use args::ServerArgs;
+
+use listen::{Connection, Listener};
+use peer::Allowed;
+use runtime_sys::file::try_lock_exclusive;
+use runtime_sys::inherit::adopt_fd;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Threads that serve: bytes go through the kernel, so few are enough.
+const WORKERS_MAX: usize = 4;
+
+/// Why the server could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("failed to take over descriptor {number}: {source}")]
+    Adopt { number: i32, source: runtime_sys::Error },
+    #[error(transparent)]
+    Confine(#[from] confine::ConfineError),
+    #[error(transparent)]
+    Link(#[from] link::LinkError),
+    #[error("failed to {act} in the state directory: {source}")]
+    State { act: &'static str, source: std::io::Error },
+    #[error("another server uses the state directory {0:?}")]
+    StateInUse(PathBuf),
+    #[error("failed to start the threads of the server: {0}")]
+    Threads(std::io::Error),
+    #[error(transparent)]
+    Serve(#[from] serve::ServeError),
+}
+
+/// Becomes the server of this process, which has one thread so far. Returns the exit status: 0 after an orderly end,
+/// 1 when something failed, which it says on stderr.
+pub fn run(args: ServerArgs) -> i32 {
+    start_log(&args);
+    match try_run(args) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error}");
+            eprintln!("runtime: server: {error}");
+            1
+        }
+    }
+}
+
+/// The log goes to stderr. By default it tells about the daemon, and nothing in the embedded form, where stderr
+/// belongs to the command.
+fn start_log(args: &ServerArgs) {
+    let embedded = args.unix_listeners.is_empty() && args.tcp_listeners.is_empty();
+    let filter = match (&args.log_filter, std::env::var("RUNTIME_LOG")) {
+        (Some(filter), _) => filter.clone(),
+        (None, Ok(filter)) => filter,
+        (None, Err(_)) if embedded => "off".to_owned(),
+        (None, Err(_)) => "info".to_owned(),
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .finish();
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("the log is set up already");
+    }
+}
+
+/// What was inherited, taken over.
+struct Inherited {
+    link: OwnedFd,
+    unix: Vec<(OwnedFd, PathBuf)>,
+    tcp: Vec<OwnedFd>,
+    connection: Option<OwnedFd>,
+    ready: Option<OwnedFd>,
+}
+
+fn try_run(args: ServerArgs) -> Result<(), RunError> {
+    let inherited = adopt(&args)?;
+    let confined = confine::confine(&args.state_dir)?;
+    match confined {
+        Some(landlock) => tracing::debug!(abi = landlock.abi, full = landlock.fully_enforced, "confined"),
+        None => {
+            tracing::warn!("this kernel has no landlock: the server is held by its uid and its filter only")
+        }
+    }
+    let (_lock, logs) = prepare_state(&args.state_dir)?;
+    let welcome = link::greet(&inherited.link)?;
+    let workers = runtime_sys::process::allowed_cpus().unwrap_or(1).clamp(1, WORKERS_MAX);
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("runtime-server")
+        .enable_all()
+        .build()
+        .map_err(RunError::Threads)?;
+    let served = threads.block_on(serve(&args, inherited, welcome, logs));
+    threads.shutdown_background();
+    served
+}
+
+fn adopt(args: &ServerArgs) -> Result<Inherited, RunError> {
+    let adopt = |number| adopt_fd(number).map_err(|source| RunError::Adopt { number, source });
+    let unix = args.unix_listeners.iter().map(|(number, path)| Ok((adopt(*number)?, path.clone())));
+    let tcp = args.tcp_listeners.iter().map(|(number, _)| adopt(*number));
+    Ok(Inherited {
+        link: adopt(args.link_fd)?,
+        unix: unix.collect::<Result<_, RunError>>()?,
+        tcp: tcp.collect::<Result<_, RunError>>()?,
+        connection: args.connection_fd.map(adopt).transpose()?,
+        ready: args.ready_fd.map(adopt).transpose()?,
+    })
+}
+
+/// Takes the state directory, and an empty place for logs in it: logs of a server before this one belong to no
+/// record. The lock lasts as long as the file.
+fn prepare_state(state_dir: &Path) -> Result<(File, PathBuf), RunError> {
+    let failed = |act| move |source| RunError::State { act, source };
+    let lock = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(state_dir.join("server.lock"))
+        .map_err(failed("open the lock"))?;
+    match try_lock_exclusive(lock.as_fd()) {
+        Ok(true) => {}
+        Ok(false) => return Err(RunError::StateInUse(state_dir.to_owned())),
+        Err(error) => return Err(failed("take the lock")(error.into())),
+    }
+    let logs = state_dir.join("jobs");
+    match std::fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed("remove the logs of an earlier server")(error));
+        }
+        _ => {}
+    }
+    std::fs::create_dir(&logs).map_err(failed("make the directory of logs"))?;
+    Ok((lock, logs))
+}
+
+async fn serve(
+    args: &ServerArgs,
+    inherited: Inherited,
+    welcome: runtime_plan::link::Welcome,
+    logs: PathBuf,
+) -> Result<(), RunError> {
+    ignore_signals().map_err(serve::ServeError::Socket)?;
+    let (link, notices) = link::Link::start(inherited.link)?;
+    let unix = inherited.unix.into_iter().map(|(fd, path)| Listener::unix(fd, path));
+    let tcp = inherited.tcp.into_iter().map(Listener::tcp);
+    let listeners: Vec<Listener> =
+        unix.chain(tcp).collect::<std::io::Result<_>>().map_err(serve::ServeError::Socket)?;
+    let connection = inherited.connection.map(|fd| Connection::connected(fd, args.owner_uid));
+    let service = serve::Service {
+        link,
+        notices,
+        welcome,
+        logs,
+        allowed: Allowed { owner_uid: args.owner_uid, socket_gid: args.socket_gid },
+        listeners,
+        connection: connection.transpose().map_err(serve::ServeError::Socket)?,
+    };
+    Ok(service.serve(|endpoints| tell_ready(inherited.ready, endpoints)).await?)
+}
+
+/// TERM and INT may reach the whole process group; the launcher alone decides what they mean.
+fn ignore_signals() -> std::io::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let mut stream = signal(kind)?;
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                tracing::debug!(signal = kind.as_raw_value(), "left to the launcher");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// One line of JSON to whoever waits for us.
+fn tell_ready(ready: Option<OwnedFd>, endpoints: &[String]) -> std::io::Result<()> {
+    tracing::info!(?endpoints, "accepting");
+    let Some(ready) = ready else { return Ok(()) };
+    let line = serde_json::json!({ "endpoints": endpoints });
+    writeln!(File::from(ready), "{line}")
+}
+
+#[cfg(test)]
+mod tests;

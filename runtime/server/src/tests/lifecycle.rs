@@ -1,0 +1,250 @@
+//! The queue, clients that go away, the way down, and who may connect.
+
+use super::harness::{World, channel, reason, spec, start, world};
+use crate::jobs::{OnDisconnect, Registry};
+use crate::listen::Listener;
+use crate::peer::Allowed;
+use runtime_plan::link::{ToLauncher, ToServer};
+use runtime_plan::outcome::Outcome;
+use runtime_plan::spec::{Spec, UncheckedSpec};
+use runtime_proto::v1::{self, job_service_client::JobServiceClient, node_service_client::NodeServiceClient};
+use std::os::fd::OwnedFd;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+fn on_disconnect(what: v1::OnDisconnect) -> v1::JobSpec {
+    v1::JobSpec { on_disconnect: what.into(), ..spec("sleep") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_over_the_queue_is_refused_and_the_queue_is_served_in_order() {
+    let world = world().await;
+    let (mut first, first_job, first_ends) = world.running(spec("one"), 1).await;
+    let (_second, _, _second_ends) = world.running(spec("two"), 1).await;
+    let mut waiting = world.run(spec("three")).await;
+    let info =
+        NodeServiceClient::new(world.channel.clone()).info(v1::InfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(
+        (info.jobs_running, info.jobs_queued, info.jobs_running_max, info.jobs_queued_max),
+        (2, 1, 2, 1)
+    );
+    let full = world.call(super::harness::start_message(spec("four"))).await.err().expect("a status");
+    assert_eq!((full.code(), reason(&full).as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
+    assert!(full.get_error_details().retry_info().is_some());
+    // The launcher has heard nothing of the one that waits.
+    drop(first_ends);
+    world.launcher.say_finished(&first_job, Outcome::Exited { code: 0 });
+    first.until_end().await;
+    assert!(matches!(world.launcher.recv().await, ToLauncher::Acknowledge { .. }));
+    let (job, spec) = world.launcher.started().await;
+    assert_eq!(spec.argv, [b"three".to_vec()]);
+    drop(world.launcher.accept(&job, false, 1));
+    waiting.accepted().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_cancelled_while_it_waits_has_an_outcome_and_never_starts() {
+    let world = world().await;
+    let (_first, _, _first_ends) = world.running(spec("one"), 1).await;
+    let (_second, _, _second_ends) = world.running(spec("two"), 1).await;
+    let mut waiting = world.run(spec("three")).await;
+    let mut client = world.client.clone();
+    let queued = v1::ListRequest { state: v1::JobState::Queued.into(), ..Default::default() };
+    let list = client.list(queued.clone()).await.unwrap().into_inner();
+    let job_id = list.jobs[0].job_id.clone();
+    client
+        .cancel(v1::CancelRequest { job_id: job_id.clone(), reason: "no".into(), kill: false })
+        .await
+        .unwrap();
+    assert_eq!(waiting.accepted().await, job_id);
+    let outcome = waiting.until_end().await.2.outcome.unwrap();
+    let cancelled = v1::CancelledOutcome { by: "uid 1000".into(), reason: "no".into() };
+    assert_eq!(outcome.cause, Some(v1::outcome::Cause::Cancelled(cancelled)));
+    assert!(client.list(queued).await.unwrap().into_inner().jobs.is_empty());
+    // Its place in the queue is free again.
+    let _next = world.run(spec("four")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_away_ends_its_job_at_once_when_it_asked_for_that() {
+    let world = world().await;
+    let (run, job, _ends) = world.running(on_disconnect(v1::OnDisconnect::CancelNow), 1).await;
+    drop(run);
+    match world.launcher.recv().await {
+        ToLauncher::Cancel { job: gone, by, kill, .. } => {
+            assert_eq!((gone, by.as_str(), kill), (job, "client disconnected", false));
+        }
+        other => panic!("no cancel: {other:?}"),
+    }
+}
+
+fn checked(command: &str) -> Spec {
+    let unchecked = UncheckedSpec {
+        argv: vec![command.as_bytes().to_vec()],
+        env: Vec::new(),
+        workdir: None,
+        profile: "default".to_owned(),
+        workspace: Default::default(),
+        stdin: false,
+        limits: Default::default(),
+    };
+    Spec::check(unchecked).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_client_a_job_goes_on_for_the_grace_or_for_ever() {
+    let (launcher, link, _notices, welcome) = super::harness::linked();
+    assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
+    let place = tempfile::tempdir().unwrap();
+    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy);
+    let (stays, presence) = registry.submit(checked("stays"), OnDisconnect::Continue).unwrap();
+    drop(presence);
+    let (goes, presence) = registry.submit(checked("goes"), OnDisconnect::Cancel).unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        let (job, _) = launcher.started().await;
+        ends.push(launcher.accept(&job, false, 1));
+    }
+    for job in [&stays, &goes] {
+        job.progress().wait_for(|progress| progress.state.is_accepted()).await.unwrap();
+    }
+    tokio::time::pause();
+    drop(presence);
+    tokio::time::sleep(std::time::Duration::from_secs(29)).await;
+    let back = goes.attend();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    drop(back);
+    tokio::time::sleep(std::time::Duration::from_secs(29)).await;
+    // Nothing so far: the first message is this signal.
+    stays.command(crate::jobs::Command::Signal(1)).await;
+    tokio::time::resume();
+    assert!(matches!(launcher.recv().await, ToLauncher::Signal { job, .. } if job == stays.id));
+    tokio::time::pause();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::resume();
+    assert!(matches!(launcher.recv().await, ToLauncher::Cancel { job, .. } if job == goes.id));
+}
+
+#[tokio::test]
+async fn pipes_that_stay_open_do_not_hold_back_the_end_for_ever() {
+    let (launcher, link, _notices, welcome) = super::harness::linked();
+    assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
+    let place = tempfile::tempdir().unwrap();
+    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy);
+    let (job, _presence) = registry.submit(checked("daemon"), OnDisconnect::Continue).unwrap();
+    let (id, _) = launcher.started().await;
+    let _open = launcher.accept(&id, false, 1);
+    launcher.say_started(&id);
+    launcher.say_finished(&id, Outcome::Exited { code: 0 });
+    let mut progress = job.progress();
+    progress.wait_for(|progress| progress.state == crate::jobs::state::State::Draining).await.unwrap();
+    tokio::time::pause();
+    let progress = progress.wait_for(|progress| progress.end.is_some()).await.unwrap();
+    let Some(crate::jobs::End::Finished(finished)) = &progress.end else { panic!("{:?}", progress.end) };
+    assert!(finished.report.cleanup_errors[0].contains("output was cut"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_the_way_down_jobs_end_streams_are_told_and_new_jobs_refused() {
+    let mut world = world().await;
+    let (mut first, job, ends) = world.running(spec("one"), u64::MAX).await;
+    let (mut second, second_job, second_ends) = world.running(spec("two"), u64::MAX).await;
+    let mut waiting = world.run(spec("three")).await;
+    world.launcher.send(&ToServer::ShutDown, &[]);
+    waiting.accepted().await;
+    let outcome = waiting.until_end().await.2.outcome.unwrap();
+    assert!(
+        matches!(outcome.cause, Some(v1::outcome::Cause::Cancelled(cancelled)) if cancelled.by == "shutdown")
+    );
+    let refused = world.call(super::harness::start_message(spec("four"))).await.err().expect("a status");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    for (run, job, ends) in [(&mut first, job, ends), (&mut second, second_job, second_ends)] {
+        drop(ends);
+        world
+            .launcher
+            .say_finished(&job, Outcome::Cancelled { by: "shutdown".into(), reason: String::new() });
+        run.until_end().await;
+        assert!(matches!(world.launcher.recv().await, ToLauncher::Acknowledge { .. }));
+    }
+    assert!(matches!(world.launcher.recv().await, ToLauncher::Goodbye));
+    (&mut world.server).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_launcher_every_stream_ends_and_so_does_the_server() {
+    let world = world().await;
+    let (mut run, _job, _ends) = world.running(spec("one"), 1).await;
+    let World { launcher, server, client, channel, .. } = world;
+    drop(launcher);
+    let status = run.try_next().await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "LAUNCHER_GONE"));
+    drop((run, client, channel));
+    assert!(server.await.unwrap().is_err());
+}
+
+async fn over_unix(allowed: Allowed) -> Result<v1::InfoResponse, tonic::Status> {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("api.sock");
+    let listener: OwnedFd = std::os::unix::net::UnixListener::bind(&path).unwrap().into();
+    let _world = start(vec![Listener::unix(listener, path.clone()).unwrap()], allowed).await;
+    let socket: OwnedFd = std::os::unix::net::UnixStream::connect(&path).unwrap().into();
+    let mut client = NodeServiceClient::new(channel(socket).await);
+    Ok(client.info(v1::InfoRequest {}).await?.into_inner())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kernel_says_who_connects_to_a_unix_socket() {
+    let me = runtime_sys::process::effective_uid();
+    let info = over_unix(Allowed { owner_uid: me, socket_gid: None }).await.unwrap();
+    assert_eq!(info.api_level, 1);
+    if me == 0 {
+        // Root is always allowed; that others are not is a table beside `Allowed`.
+        return;
+    }
+    let refused = over_unix(Allowed { owner_uid: me + 1, socket_gid: None }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn only_loopback_is_served_over_tcp() {
+    let open = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    assert!(Listener::tcp(open.into()).is_err());
+    let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = local.local_addr().unwrap();
+    let allowed = Allowed { owner_uid: 0, socket_gid: None };
+    let world = start(vec![Listener::tcp(local.into()).unwrap()], allowed).await;
+    let socket = std::net::TcpStream::connect(address).unwrap();
+    let socket = std::os::unix::net::UnixStream::from(OwnedFd::from(socket));
+    let mut client = JobServiceClient::new(channel(socket.into()).await);
+    let list = client.list(v1::ListRequest::default()).await.unwrap().into_inner();
+    assert!(list.jobs.is_empty());
+    drop(world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_reflection_answer() {
+    let world = world().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(world.channel.clone());
+    for service in ["", "runtime.v1.JobService", "runtime.v1.NodeService"] {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    }
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let question = tonic_reflection::pb::v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
+        world.channel.clone(),
+    );
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::once(question)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(services)) = answer else { panic!("{answer:?}") };
+    let names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
+    for name in ["runtime.v1.JobService", "runtime.v1.NodeService", "grpc.health.v1.Health"] {
+        assert!(names.iter().any(|listed| listed == name), "{names:?}");
+    }
+}
