@@ -13,7 +13,6 @@ use runtime_plan::{
     limit::LimitName,
     link::{JobId, ToServer},
     outcome::{ExitReport, Usage},
-    wall::Wall,
 };
 use runtime_sys::{Errno, Error, cgroup, pidfd, proc, time};
 use std::{os::fd::AsFd, time::Duration};
@@ -200,6 +199,10 @@ impl Launcher {
     /// Limits of which no event tells: cpu time everywhere, memory and processes where there is no cgroup.
     fn poll(&mut self, serial: u64, now: Duration) {
         let Some(job) = self.jobs.get_mut(&serial) else { return };
+        if job.polled.is_none() || job.ending.is_some() {
+            job.times.poll = None;
+            return;
+        }
         job.times.poll = Some(now + POLL_INTERVAL);
         let (cpu, source) = match &job.group {
             Some(group) => (group.cpu_used().ok().flatten(), "the cgroup's cpu time"),
@@ -213,7 +216,7 @@ impl Launcher {
             }
         }
         let allowed = job.plan.limits.memory_bytes;
-        let used = job.polled.memory_peak_bytes;
+        let used = job.polled.and_then(|polled| polled.memory_peak_bytes);
         if matches!(job.plan.tree_limits, TreeLimits::Fallback { .. }) && used.is_some_and(|used| used > allowed) {
             let evidence = "polled resident memory of the tree".to_owned();
             self.end(serial, Job::limit_hit(LimitName::Memory, allowed, used, evidence), true);
@@ -223,11 +226,14 @@ impl Launcher {
     /// The job's cgroup has news. On v1 the kernel kills one process; the job as a whole ends here, as it does on v2 by
     /// memory.oom.group: a tree with a hole in it is no result.
     pub fn look_at_group(&mut self, serial: u64) {
-        let Some(job) = self.jobs.get(&serial) else { return };
+        let Some(job) = self.jobs.get_mut(&serial) else { return };
         let Some(group) = &job.group else { return };
         let Ok(events) = group.events() else { return };
-        if events.oom_kills > 0 && events.memory_max_hits > 0 {
-            let peak = group.usage().ok().and_then(|usage| usage.memory_peak_bytes);
+        if events.oom_kills == 0 {
+            return;
+        }
+        let peak = group.usage().ok().and_then(|usage| usage.memory_peak_bytes);
+        if verdict::met_memory_limit(&job.plan, events, peak) {
             let hit = verdict::memory_hit(&job.plan, events, peak);
             self.end(serial, Ending::Limit(hit), true);
         }
@@ -236,6 +242,7 @@ impl Launcher {
     /// The job is over: its numbers, its report, its things.
     pub fn finish(&mut self, serial: u64) {
         let Some(job) = self.jobs.remove(&serial) else { return };
+        self.retry_quarantined();
         self.by_id.remove(&job.id);
         let now = time::monotonic_now();
         let mut cleanup_errors = Vec::new();
@@ -252,15 +259,8 @@ impl Launcher {
             exit: job.exit,
             scratch_full: job.scratch_full,
         });
-        if let Some(group) = &job.group {
-            if !job.plan.walls.contains_key(&Wall::Pid) {
-                // Without a pid namespace nothing else ends what the leader left behind.
-                note(&mut cleanup_errors, group.kill().map(drop));
-            }
-            note(&mut cleanup_errors, group.remove());
-        }
-        if let (Some(slot), Some(slots)) = (job.slot, &mut self.slots) {
-            slots.give_back(slot);
+        for error in self.give_back(job.group, job.slot) {
+            cleanup_errors.push(error.to_string());
         }
         self.unacknowledged.insert(job.id.clone());
         let report = ExitReport { outcome, limits_hit, usage, cleanup_errors };
@@ -270,6 +270,14 @@ impl Launcher {
             enforcement: Box::new(job.enforcement.clone()),
         };
         self.tell(&message, Vec::new());
+    }
+
+    /// Tries again to remove what could not be removed before.
+    fn retry_quarantined(&mut self) {
+        for (group, slot) in std::mem::take(&mut self.quarantine) {
+            // What still cannot be removed is quarantined again, and was reported with its job.
+            self.give_back(Some(group), slot);
+        }
     }
 
     /// What is left of us when the loop has ended, in whatever way: jobs, server, cgroups, leases. The first error is told.
@@ -291,6 +299,7 @@ impl Launcher {
                 other.map_err(kernel("reap the server"))?;
             }
         }
+        self.retry_quarantined();
         if let Some(groups) = self.groups.take() {
             groups.remove().map_err(kernel("remove the cgroups"))?;
         }
@@ -322,7 +331,7 @@ fn poll_tree(job: &mut Job) -> Option<Duration> {
         memory += proc::resident_bytes(root, *pid).unwrap_or(0);
         cpu += proc::cpu_time(root, *pid).unwrap_or_default();
     }
-    let polled = &mut job.polled;
+    let polled = job.polled.get_or_insert_default();
     polled.memory_peak_bytes = polled.memory_peak_bytes.max(Some(memory));
     polled.pids_peak = polled.pids_peak.max(Some(pids.len() as u64));
     Some(cpu)
@@ -334,8 +343,8 @@ fn measure(job: &Job, now: Duration) -> (Usage, Option<cgroup::Events>) {
     let mut usage = Usage {
         cpu_user_us: job.init_cpu_us.map(|(user, _)| user),
         cpu_system_us: job.init_cpu_us.map(|(_, system)| system),
-        memory_peak_bytes: job.polled.memory_peak_bytes,
-        pids_peak: job.polled.pids_peak,
+        memory_peak_bytes: job.polled.and_then(|polled| polled.memory_peak_bytes),
+        pids_peak: job.polled.and_then(|polled| polled.pids_peak),
         spawn_us: job.times.started.map(|started| us(started.saturating_sub(job.times.taken))),
         run_us: job.times.started.map(|started| us(job.times.ended.unwrap_or(now).saturating_sub(started))),
         ..Usage::default()

@@ -85,8 +85,8 @@ pub struct Job {
     pub init_cpu_us: Option<(u64, u64)>,
     /// What init saw of the scratch file system at the end: (bytes full, inodes full).
     pub scratch_full: (bool, bool),
-    /// Highest values that polling saw (without cgroups).
-    pub polled: Polled,
+    /// Highest values that polling saw; `None` when events tell everything and nothing is polled.
+    pub polled: Option<Polled>,
 }
 
 /// What polling saw.

@@ -19,7 +19,7 @@ use crate::{
     zygote::{self, Zygote},
 };
 use job::Job;
-use places::{Instance, PlaceError, Slots};
+use places::{Instance, PlaceError, Slot, Slots};
 use runtime_plan::{
     doctor::Finding,
     facts::HostFacts,
@@ -29,7 +29,8 @@ use runtime_plan::{
     walls_off::WallsOff,
 };
 use runtime_sys::{
-    Error, cgroup,
+    Error,
+    cgroup::{self, JobGroup},
     clone::SingleThreaded,
     file, pidfd,
     poll::{Epoll, Interest, SignalFd},
@@ -184,6 +185,8 @@ pub struct Launcher {
     jobs: BTreeMap<u64, Job>,
     by_id: HashMap<JobId, u64>,
     unacknowledged: BTreeSet<JobId>,
+    /// Groups that could not be removed, with the host ids that rest with them.
+    quarantine: Vec<(JobGroup, Option<Slot>)>,
     serial: u64,
     ending: Option<end::Shutdown>,
     quiet: bool,
@@ -264,7 +267,6 @@ fn detach_from_terminal(embedded: bool) -> Result<(), LauncherError> {
     process::set_name(c"runtime").map_err(kernel("set the name"))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one value, each made by a step of `serve`")]
 fn assemble(
     proof: SingleThreaded,
     zygote: Zygote,
@@ -300,6 +302,7 @@ fn assemble(
         jobs: BTreeMap::new(),
         by_id: HashMap::new(),
         unacknowledged: BTreeSet::new(),
+        quarantine: Vec::new(),
         serial: 0,
         ending: None,
         quiet,
@@ -316,7 +319,6 @@ const SIGINT: i32 = 2;
 /// signal(7).
 const SIGTERM: i32 = 15;
 
-#[expect(clippy::type_complexity, reason = "the server, and what of the mode the launcher keeps")]
 fn start_server(
     proof: &SingleThreaded,
     instance: &Instance,

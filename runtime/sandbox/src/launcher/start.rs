@@ -24,7 +24,7 @@ use runtime_sys::{
     clone::Namespaces,
     file,
     mount::{self, Attrs},
-    pipe, process,
+    pidfd, pipe, process,
     seccomp::Program,
     socket, time,
     userns::{self, IdMap},
@@ -39,6 +39,9 @@ use std::{
 /// Init and job start a little less dear to the host's out-of-memory killer than our own processes (proc(5)).
 const OOM_SCORE_ADJUST: i32 = 500;
 
+/// signal(7).
+const SIGKILL: i32 = 9;
+
 /// A profile's filters, compiled once.
 #[derive(Debug)]
 pub struct Compiled {
@@ -46,6 +49,15 @@ pub struct Compiled {
     pub job: Vec<Vec<u8>>,
     /// Init's layers.
     pub init: Vec<Vec<u8>>,
+}
+
+/// A sandbox that has its order.
+struct Born {
+    newborn: Newborn,
+    /// Our end of init's socket.
+    socket: OwnedFd,
+    /// The server's ends of the pipes.
+    server_fds: Vec<OwnedFd>,
 }
 
 /// Stdio of a job: what it gets, and what the server gets.
@@ -117,40 +129,47 @@ impl Launcher {
         let compiled = self.compiled(&plan)?;
         let group = self.make_group(id, &plan)?;
         let slot = self.take_slot(&plan)?;
-        let made = self.bear(&plan, &compiled, group.as_ref(), slot);
-        let (newborn, socket, fds) = match made {
-            Ok(made) => made,
+        let born = self
+            .bear(&plan, &compiled, group.as_ref(), slot)
+            .and_then(|born| match group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()) {
+                Ok(group_events) => Ok((born, group_events)),
+                Err(error) => {
+                    self.abandon(&born.newborn);
+                    Err(no_resources("watch the cgroup")(error))
+                }
+            });
+        let (born, group_events) = match born {
+            Ok(born) => born,
             Err(refusal) => {
-                // The init that may have been born ends when its socket closes, which `made` has done.
-                self.give_back(group, slot);
+                for error in self.give_back(group, slot) {
+                    self.report_cleanup(Err(error));
+                }
                 return Err(refusal);
             }
         };
         let applied = group.as_ref().map(|group| group.applied());
-        let polls = plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
-        let group_events =
-            group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()).map_err(no_resources("watch the cgroup"));
+        let polled = plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
         let job = Job {
             id: id.clone(),
             serial: self.next_serial(),
             enforcement: report::enforcement(&plan, &digest, &self.facts, applied, 0),
             plan,
-            init: newborn.pid,
-            init_pidfd: newborn.pidfd,
-            socket: Some(socket),
+            init: born.newborn.pid,
+            init_pidfd: born.newborn.pidfd,
+            socket: Some(born.socket),
             leader: None,
             group,
-            group_events: group_events?,
+            group_events,
             slot,
-            times: Times { taken, poll: polls.then(|| taken + POLL_INTERVAL), ..Times::default() },
+            times: Times { taken, poll: polled.then(|| taken + POLL_INTERVAL), ..Times::default() },
             ending: None,
             failure: None,
             exit: None,
             init_cpu_us: None,
             scratch_full: (false, false),
-            polled: Polled::default(),
+            polled: polled.then(Polled::default),
         };
-        Ok((job, fds))
+        Ok((job, born.server_fds))
     }
 
     /// The filters of the plan's profile, compiled at its first use.
@@ -220,35 +239,27 @@ impl Launcher {
 
     /// Pipes, the birth, the maps, the order.
     fn bear(
-        &mut self,
+        &self,
         plan: &LaunchPlan,
         compiled: &Compiled,
         group: Option<&JobGroup>,
         slot: Option<Slot>,
-    ) -> Result<(Newborn, OwnedFd, Vec<OwnedFd>), Refusal> {
-        let job_uid = slot.map(Slot::job);
-        let stdio = make_stdio(plan.command.stdin, job_uid).map_err(no_resources("make the pipes"))?;
+    ) -> Result<Born, Refusal> {
+        let stdio =
+            make_stdio(plan.command.stdin, slot.map(Slot::job)).map_err(no_resources("make the pipes"))?;
         let (trees, reopened) = self.open_trees(plan, slot)?;
         let (ours, theirs) = socket::seqpacket_pair().map_err(no_resources("make init's socket"))?;
-        let birth = Birth { namespaces: namespaces(plan), owner: slot.map(|slot| slot.first) };
-        let owned = birth.namespaces.user && birth.owner.is_some();
-        let birth = Birth { owner: birth.owner.filter(|_| owned), ..birth };
+        let namespaces = namespaces(plan);
+        let owner = slot.filter(|_| namespaces.user).map(|slot| slot.first);
+        let cgroup = group.and_then(|group| group.clone_into());
         let newborn = self
             .zygote
-            .bear(birth, theirs.as_fd(), group.and_then(|group| group.clone_into()))
+            .bear(Birth { namespaces, owner }, theirs.as_fd(), cgroup)
             .map_err(no_resources("clone the sandbox"))?;
         drop(theirs);
-        if birth.namespaces.user {
-            let (uid, gid) = maps(plan, slot);
-            userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
-        }
-        // From outside: init's own file is closed to it once its ids have changed.
-        process::set_oom_score_adj(Some(newborn.pid), OOM_SCORE_ADJUST)
-            .map_err(no_resources("set the score for the out-of-memory killer"))?;
         let mut plan = plan.clone();
         plan.syscalls = runtime_plan::profile::SyscallPolicy::default();
         let attach = group.map_or(&[][..], |group| group.attach_files());
-        let serial = self.serial as usize;
         let order = Order {
             filters: compiled.job.clone(),
             init_filters: compiled.init.clone(),
@@ -256,20 +267,24 @@ impl Launcher {
             trees: trees.keys().copied().collect(),
             reopened,
             // Jobs that get fewer cpus than there are spread over all of them.
-            cpu_rotation: serial,
+            cpu_rotation: self.serial as usize,
             plan,
         };
         let fds: Vec<BorrowedFd<'_>> =
             stdio.job.iter().chain(attach).chain(trees.values()).map(AsFd::as_fd).collect();
-        let body = link::encode(&order).map_err(|error| Refusal {
-            reason: RefusalReason::HostResources,
-            message: format!("failed to encode the order: {error}"),
-        })?;
-        crate::frame::send(ours.as_fd(), &body, &fds, false).map_err(|error| Refusal {
-            reason: RefusalReason::HostResources,
-            message: format!("failed to send the order to init: {error}"),
-        })?;
-        Ok((newborn, ours, stdio.server))
+        match give_order(&newborn, slot, &order, ours.as_fd(), &fds) {
+            Ok(()) => Ok(Born { newborn, socket: ours, server_fds: stdio.server }),
+            Err(refusal) => {
+                self.abandon(&newborn);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Ends a sandbox that never got its order, so that nothing of it stays, not even a zombie.
+    fn abandon(&self, newborn: &Newborn) {
+        self.report_cleanup(pidfd::send_signal(newborn.pidfd.as_fd(), SIGKILL));
+        self.report_cleanup(pidfd::reap_blocking(newborn.pidfd.as_fd()).map(drop));
     }
 
     /// Trees that only the launcher can open: what other users may not reach, and the caller's own directory.
@@ -337,15 +352,44 @@ impl Launcher {
         Ok(tree)
     }
 
-    fn give_back(&mut self, group: Option<JobGroup>, slot: Option<Slot>) {
+    /// Gives back what a job had outside of its sandbox. Host ids rest with their group when that cannot be removed: some
+    /// process may still have them.
+    pub fn give_back(&mut self, group: Option<JobGroup>, slot: Option<Slot>) -> Vec<Error> {
+        let mut errors = Vec::new();
         if let Some(group) = group {
-            self.report_cleanup(group.kill().map(drop));
-            self.report_cleanup(group.remove());
+            let removed = group.kill().and_then(|_killed| group.remove());
+            if let Err(error) = removed {
+                errors.push(error);
+                self.quarantine.push((group, slot));
+                return errors;
+            }
         }
         if let (Some(slot), Some(slots)) = (slot, &mut self.slots) {
             slots.give_back(slot);
         }
+        errors
     }
+}
+
+/// Maps the ids, which lets init act, and tells it what to do.
+fn give_order(
+    newborn: &Newborn,
+    slot: Option<Slot>,
+    order: &Order,
+    socket: BorrowedFd<'_>,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), Refusal> {
+    if namespaces(&order.plan).user {
+        let (uid, gid) = maps(&order.plan, slot);
+        userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
+    }
+    // From outside: init's own file is closed to it once its ids have changed.
+    process::set_oom_score_adj(Some(newborn.pid), OOM_SCORE_ADJUST)
+        .map_err(no_resources("set the score for the out-of-memory killer"))?;
+    let refuse = |message| Refusal { reason: RefusalReason::HostResources, message };
+    let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
+    crate::frame::send(socket, &body, fds, false)
+        .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
 }
 
 fn open_private(source: &str, exec: bool) -> Result<OwnedFd, Error> {

@@ -45,6 +45,9 @@ use std::{
 };
 use verdict::{Broken, Mode, Probe, Tried, Verdict};
 
+/// The hidden verb of `runtime` that runs this program.
+pub const VERB: &str = "__probe";
+
 /// Every probe, in the order of `list`.
 fn probes() -> impl Iterator<Item = &'static Probe> {
     [
@@ -73,10 +76,10 @@ fn probes() -> impl Iterator<Item = &'static Probe> {
     .flatten()
 }
 
-fn main() -> ExitCode {
+/// Runs the program with these arguments, its own name left out.
+pub fn main(args: &[String]) -> ExitCode {
     // Before anything is opened: what this process was given.
     streams::remember_open_fds();
-    let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["list"] => list(false),

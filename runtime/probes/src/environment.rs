@@ -109,9 +109,10 @@ pub fn print_confinement() -> ExitCode {
     }
 }
 
-/// Runs the program again and compares.
+/// Runs the program again and compares. As a verb of another program it has to name itself again.
 fn compare(mut command: Command) -> Tried {
     let before = confinement()?;
+    command.args(std::env::args().nth(1).filter(|verb| verb == crate::VERB));
     let output = match command.arg(CONFINEMENT_VERB).stderr(Stdio::null()).output() {
         Ok(output) => output,
         Err(error) => return contained(format!("exec refused: {error}")),
