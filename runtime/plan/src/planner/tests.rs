@@ -193,10 +193,18 @@ fn a_required_wall_that_the_host_lacks_is_refused_by_name() {
 
 #[test]
 fn a_missing_controller_refuses_root_and_is_named() {
-    let mut facts = debian();
-    facts.cgroup.controllers.retain(|name| name != "pids");
-    let (_, message) = refusal(plan_for(request("default"), &facts));
-    assert!(message.contains("the cgroup lacks the controllers pids"), "{message}");
+    for (missing, says) in
+        [("pids", "the cgroup lacks the controllers pids"), ("cpu", "the cgroup lacks the controller cpu")]
+    {
+        let mut facts = debian();
+        facts.cgroup.controllers.retain(|name| name != missing);
+        let (_, message) = refusal(plan_for(request("default"), &facts));
+        assert!(message.contains(says), "{message}");
+        // For an ordinary user memory and pids are worth having without cpu.
+        let plan = plan_for(request("default"), &HostFacts { rootful: false, ..facts }).unwrap();
+        assert_eq!(plan.tree_limits == TreeLimits::Cgroup, missing == "cpu");
+        assert_eq!(plan.walls.contains_key(&Wall::Cgroup), missing == "cpu");
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(super) fn decide(
     let mut walls = Walls { stand: BTreeMap::new(), fallback: BTreeMap::new(), absent: BTreeMap::new() };
     for wall in Wall::ALL {
         let requirement = profile.walls.get(&wall).copied().unwrap_or_default();
-        if walls_off.contains(wall) {
+        if is_off(wall, walls_off) {
             walls.absent.insert(wall, OFF_FOR_A_TEST.to_owned());
             continue;
         }
@@ -68,6 +68,12 @@ pub(super) fn decide(
         }
     }
     Ok(walls)
+}
+
+/// Off for a test, by itself or because it stands on a root of our own.
+fn is_off(wall: Wall, walls_off: &WallsOff) -> bool {
+    let needs_root = matches!(wall, Wall::Landlock | Wall::ReadOnlyRoot | Wall::MaskedProc | Wall::Idmap);
+    walls_off.contains(wall) || (needs_root && walls_off.contains(Wall::Mount))
 }
 
 fn offer(wall: Wall, profile: &Profile, facts: &HostFacts, workspace: &WorkspacePlan) -> Offer {
@@ -150,8 +156,8 @@ fn idmap(facts: &HostFacts, workspace: &WorkspacePlan) -> Offer {
     }
 }
 
-/// The controllers without which the cgroup wall has a hole.
-const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// The controllers without which there is no cgroup wall.
+const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
 fn cgroup(facts: &HostFacts) -> Offer {
     let mend = "`runtime doctor` says what mends it (a delegated cgroup: systemd-run --user --scope -p Delegate=yes …).";
@@ -159,17 +165,20 @@ fn cgroup(facts: &HostFacts) -> Offer {
         let why = facts.cgroup.why_not.as_deref().unwrap_or("there is no cgroup that the launcher may use");
         return Offer::Weaker(weaker(why), mend.to_owned());
     }
-    let missing: Vec<&str> = CONTROLLERS
-        .into_iter()
-        .filter(|name| !facts.cgroup.controllers.iter().any(|controller| controller == name))
-        .collect();
-    if missing.is_empty() {
-        return Offer::Whole;
+    let lacks = |name: &&str| !facts.cgroup.controllers.iter().any(|controller| controller == name);
+    let missing: Vec<&str> = CONTROLLERS.into_iter().filter(lacks).collect();
+    if !missing.is_empty() {
+        return Offer::Weaker(
+            weaker(&format!("the cgroup lacks the controllers {}", missing.join(", "))),
+            mend.to_owned(),
+        );
     }
-    Offer::Weaker(
-        weaker(&format!("the cgroup lacks the controllers {}", missing.join(", "))),
-        mend.to_owned(),
-    )
+    // Subtrees that systemd delegates to users often lack cpu alone. Memory and pids are worth having then, and the report
+    // names what is missing; a launcher that is root has no such excuse.
+    if facts.rootful && lacks(&"cpu") {
+        return Offer::Nothing("the cgroup lacks the controller cpu".to_owned(), mend.to_owned());
+    }
+    Offer::Whole
 }
 
 fn weaker(why: &str) -> String {
