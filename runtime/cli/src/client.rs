@@ -46,14 +46,18 @@ fn next_step(error: &std::io::Error, path: &Path) -> &'static str {
         std::io::ErrorKind::NotFound if path.parent().is_some_and(|parent| !parent.exists()) => {
             "there is no such directory: check the path, or start a daemon with `runtime serve --listen unix:PATH`"
         }
-        std::io::ErrorKind::NotFound => "start a daemon there with `runtime serve --listen unix:PATH`, or run with --embedded",
+        std::io::ErrorKind::NotFound => {
+            "start a daemon there with `runtime serve --listen unix:PATH`, or leave the daemon out with `run --embedded`"
+        }
         std::io::ErrorKind::ConnectionRefused => {
-            "the daemon that made the socket is gone: start it again with `runtime serve`, or run with --embedded"
+            "the daemon that made the socket is gone: start it again with `runtime serve`, or leave the daemon out with `run --embedded`"
         }
         std::io::ErrorKind::PermissionDenied => {
-            "the socket is not yours: ask its owner to serve with --socket-group, or run with --embedded"
+            "the socket is not yours: ask its owner to serve with --socket-group, or leave the daemon out with `run --embedded`"
         }
-        _ => "is it the socket of `runtime serve`? check the path, or run with --embedded",
+        _ => {
+            "is it the socket of `runtime serve`? check the path, or leave the daemon out with `run --embedded`"
+        }
     }
 }
 
@@ -146,8 +150,10 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_its_reason_and_its_sentence() {
-        let details = ErrorDetails::with_error_info("UNKNOWN_PROFILE", "runtime.v1", std::collections::HashMap::new());
-        let status = Status::with_error_details(Code::NotFound, "no profile \"x\": did you mean \"y\"?", details);
+        let details =
+            ErrorDetails::with_error_info("UNKNOWN_PROFILE", "runtime.v1", std::collections::HashMap::new());
+        let status =
+            Status::with_error_details(Code::NotFound, "no profile \"x\": did you mean \"y\"?", details);
         let error = refused(&status);
         assert_eq!(error.code(), "UNKNOWN_PROFILE");
         assert_eq!(error.to_string(), "no profile \"x\": did you mean \"y\"?");

@@ -33,7 +33,8 @@ pub struct Tie {
 impl Embedded {
     /// Forks the launcher. To be called before any thread exists; the directory is opened here, with our caller's rights.
     pub fn start(places: &Surroundings, directory: Option<&DirectoryWish>) -> Result<Embedded, Error> {
-        let proof = SingleThreaded::prove().map_err(|source| Error::Kernel { act: "check for threads", source })?;
+        let proof =
+            SingleThreaded::prove().map_err(|source| Error::Kernel { act: "check for threads", source })?;
         let directory = directory.map(open_directory).transpose()?;
         let pipe = |name| std::io::pipe().map_err(|error| Error::io("make the pipe of", name, error));
         let (ours, theirs) =

@@ -36,25 +36,33 @@ impl std::fmt::Display for Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not one of the forms.
-    #[error("{text:?} is no endpoint: use unix:PATH or http://HOST:PORT, for example unix:/run/runtime/api.sock")]
+    #[error(
+        "{text:?} is no endpoint: use unix:PATH or http://HOST:PORT, for example unix:/run/runtime/api.sock"
+    )]
     Form {
         /// What was given, lossy.
         text: String,
     },
     /// TLS is not there yet.
-    #[error("{text:?} needs TLS, which this version does not speak: use unix:PATH, or http:// on a loopback address")]
+    #[error(
+        "{text:?} needs TLS, which this version does not speak: use unix:PATH, or http:// on a loopback address"
+    )]
     Tls {
         /// What was given, lossy.
         text: String,
     },
     /// Plain TCP beyond this host.
-    #[error("{text:?} is not a loopback address, and plain http would show everything to the network: use unix:PATH, or http://127.0.0.1:PORT through a tunnel of your own")]
+    #[error(
+        "{text:?} is not a loopback address, and plain http would show everything to the network: use unix:PATH, or http://127.0.0.1:PORT through a tunnel of your own"
+    )]
     NotLoopback {
         /// What was given, lossy.
         text: String,
     },
     /// A socket path that the kernel cannot hold.
-    #[error("the socket path {path:?} has {bytes} bytes, over the kernel's bound of {SOCKET_PATH_BYTES_MAX}: use a shorter one")]
+    #[error(
+        "the socket path {path:?} has {bytes} bytes, over the kernel's bound of {SOCKET_PATH_BYTES_MAX}: use a shorter one"
+    )]
     PathTooLong {
         /// The path, lossy.
         path: String,

@@ -55,7 +55,9 @@ pub enum Error {
         message: String,
     },
     /// The connection broke while a job ran.
-    #[error("lost the connection while {job} ran ({why}): it is cancelled; see the daemon's log")]
+    #[error(
+        "lost the connection while {job} ran ({why}): how it ended is unknown; `runtime inspect {job}` or the daemon's log may tell"
+    )]
     ConnectionLost {
         /// The job.
         job: String,
@@ -63,7 +65,9 @@ pub enum Error {
         why: String,
     },
     /// The daemon did not keep to the protocol.
-    #[error("the daemon broke the protocol: {what}; its version and ours may differ too much (`runtime --version`)")]
+    #[error(
+        "the daemon broke the protocol: {what}; its version and ours may differ too much (`runtime --version`)"
+    )]
     Protocol {
         /// How.
         what: String,
@@ -140,10 +144,7 @@ impl Error {
 
     /// The exit status. `like_run` is for verbs whose status is a job's.
     pub fn exit_status(&self, like_run: bool) -> u8 {
-        let usage = matches!(
-            self,
-            Error::CommandLine { .. } | Error::Usage { .. } | Error::Endpoint(_)
-        );
+        let usage = matches!(self, Error::CommandLine { .. } | Error::Usage { .. } | Error::Endpoint(_));
         match self {
             Error::Stopped { signal } => status_of_signal(*signal),
             _ if like_run => STATUS_OURS,
@@ -160,6 +161,11 @@ impl Error {
         }
         match self {
             Error::CommandLine { text } => format!("runtime: {text}"),
+            // Several errors of a file, one line each.
+            Error::Launcher { text: lines } | Error::Profile { message: lines } => {
+                let shown = lines.lines().map(|line| format!("runtime: {}", escape::line(line)));
+                shown.collect::<Vec<_>>().join("\n")
+            }
             _ => format!("runtime: {}", escape::line(&self.to_string())),
         }
     }
@@ -200,6 +206,12 @@ mod tests {
         let value: Value = serde_json::from_str(&error.show(true)).unwrap();
         assert_eq!(value["error"]["code"], "UNKNOWN_PROFILE");
         assert_eq!(value["error"]["message"], "no profile \"x\"");
+    }
+
+    #[test]
+    fn several_errors_of_a_file_are_several_lines() {
+        let error = Error::Launcher { text: "a.toml:1:1: x\na.toml:2:1: \u{1b}y".into() };
+        assert_eq!(error.show(false), "runtime: a.toml:1:1: x\nruntime: a.toml:2:1: \\x1by");
     }
 
     #[test]

@@ -16,8 +16,8 @@ mod session;
 mod signals;
 mod stdio;
 mod text;
-mod verdict;
 mod verbs;
+mod verdict;
 
 use std::process::ExitCode;
 

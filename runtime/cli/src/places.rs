@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn root_has_the_places_of_the_system() {
-        let root = Surroundings { home: Some("/root".into()), run_dir: "/run/runtime".into(), ..Default::default() };
+        let root =
+            Surroundings { home: Some("/root".into()), run_dir: "/run/runtime".into(), ..Default::default() };
         assert_eq!(root.default_socket(), Path::new("/run/runtime/api.sock"));
         assert_eq!(root.state_dir().unwrap(), Path::new("/var/lib/runtime"));
         assert_eq!(root.config_dir().unwrap(), Path::new("/etc/runtime"));
@@ -86,11 +87,7 @@ mod tests {
         let bare = Surroundings { uid: 1000, home: Some("/home/u".into()), ..Default::default() };
         assert_eq!(bare.state_dir().unwrap(), Path::new("/home/u/.local/state/runtime"));
         assert_eq!(bare.config_dir().unwrap(), Path::new("/home/u/.config/runtime"));
-        let full = Surroundings {
-            state_home: Some("/s".into()),
-            config_home: Some("/c".into()),
-            ..bare
-        };
+        let full = Surroundings { state_home: Some("/s".into()), config_home: Some("/c".into()), ..bare };
         assert_eq!(full.state_dir().unwrap(), Path::new("/s/runtime"));
         assert_eq!(full.config_dir().unwrap(), Path::new("/c/runtime"));
         assert_eq!(Surroundings { uid: 1, ..Default::default() }.state_dir(), None);

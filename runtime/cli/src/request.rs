@@ -8,8 +8,8 @@ use runtime_plan::limit::{self, LimitName, LimitRequest};
 use runtime_plan::quantity;
 use runtime_plan::spec::{Spec, UncheckedSpec, WorkspaceRequest};
 use runtime_proto::v1::{
-    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Limits, OnDisconnect, RunStart, ScratchWorkspace, Workspace,
-    workspace,
+    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Limits, OnDisconnect, RunStart, ScratchWorkspace,
+    Workspace, workspace,
 };
 
 use crate::{args::RunArgs, error::Error};
@@ -39,7 +39,8 @@ pub fn directory(text: &OsStr) -> Result<DirectoryWish, Error> {
 
 /// The first message of `Run`, checked as the daemon will check it. `variable` gives the caller's environment.
 pub fn run_start(args: &RunArgs, variable: impl Fn(&OsStr) -> Option<OsString>) -> Result<RunStart, Error> {
-    let workspace = if args.dir.is_some() { WorkspaceRequest::HostDirectory } else { WorkspaceRequest::Scratch };
+    let workspace =
+        if args.dir.is_some() { WorkspaceRequest::HostDirectory } else { WorkspaceRequest::Scratch };
     let unchecked = UncheckedSpec {
         argv: args.command.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
         env: args.env.iter().map(|text| environment(text, &variable)).collect::<Result<_, _>>()?,
@@ -68,7 +69,9 @@ fn environment(
         Some(value) => Ok((bytes.to_vec(), value.into_vec())),
         None => {
             let name = text.to_string_lossy();
-            let message = format!("--env {name}: it is not set here, so there is nothing to hand on; set it, or write --env {name}=VALUE");
+            let message = format!(
+                "--env {name}: it is not set here, so there is nothing to hand on; set it, or write --env {name}=VALUE"
+            );
             Err(Error::Usage { message })
         }
     }
@@ -99,7 +102,8 @@ fn to_message(spec: UncheckedSpec) -> JobSpec {
         WorkspaceRequest::Scratch => workspace::Kind::Scratch(ScratchWorkspace {}),
         WorkspaceRequest::HostDirectory => workspace::Kind::HostDirectory(HostDirectoryWorkspace {}),
     };
-    let variable = |(name, value): (Vec<u8>, Vec<u8>)| EnvironmentVariable { name: name.into(), value: value.into() };
+    let variable =
+        |(name, value): (Vec<u8>, Vec<u8>)| EnvironmentVariable { name: name.into(), value: value.into() };
     JobSpec {
         argv: spec.argv.into_iter().map(Into::into).collect(),
         env: spec.env.into_iter().map(variable).collect(),

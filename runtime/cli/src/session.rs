@@ -2,34 +2,22 @@
 //!
 //! The cancel goes by a call of its own: on the stream it would stand behind stdin that the job does not read.
 
-use std::pin::Pin;
+mod call;
 
 use bytes::Bytes;
 use runtime_proto::v1::{
-    AttachRequest, AttachResponse, AttachStart, CancelRequest, CloseStdin, Job, JobFinished, JobInput, JobStarted,
-    OutputChunk, OutputStream, RunRequest, RunResponse, RunStart, attach_request, attach_response, job_input,
-    job_service_client::JobServiceClient, run_request, run_response,
+    CancelRequest, CloseStdin, JobFinished, JobInput, JobStarted, OutputChunk, OutputStream, job_input,
+    job_service_client::JobServiceClient,
 };
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::StreamExt;
 use tonic::{Status, transport::Channel};
 
 use crate::error::Error;
 use crate::signals::{self, Signals, Wish};
 use crate::stdio::{self, Input, WriteFailure, Writer};
-
-/// What comes from the daemon, of either call.
-#[derive(Debug)]
-enum Event {
-    Accepted(String),
-    Job(Box<Job>),
-    Started(JobStarted),
-    Output(OutputChunk),
-    Finished(Box<JobFinished>),
-    Planned(String),
-}
-
-type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
+pub use call::Call;
+use call::{Event, Events};
 
 /// What is known of the job at the end of the session.
 #[derive(Debug, Default)]
@@ -50,22 +38,18 @@ pub struct Record {
     pub error: Option<Error>,
 }
 
-/// Which call the session makes.
-#[derive(Debug)]
-pub enum Call {
-    /// A new job.
-    Run(Box<RunStart>),
-    /// A job that there is.
-    Attach(AttachStart),
-}
-
 /// Makes the call and stays until the job's end. `stdin` hands our stdin on.
-pub async fn hold(mut client: JobServiceClient<Channel>, call: Call, stdin: bool, signals: &mut Signals) -> Record {
+pub async fn hold(
+    mut client: JobServiceClient<Channel>,
+    call: Call,
+    stdin: bool,
+    signals: &mut Signals,
+) -> Record {
     let mut record = Record::default();
     let (inputs, queue) = mpsc::channel(1);
     let canceller = client.clone();
     let opened = tokio::select! {
-        opened = open(&mut client, call, queue) => opened,
+        opened = call::open(&mut client, call, queue) => opened,
         signal = signals.next() => {
             record.error = Some(Error::Stopped { signal });
             return record;
@@ -79,53 +63,6 @@ pub async fn hold(mut client: JobServiceClient<Channel>, call: Call, stdin: bool
         },
     }
     record
-}
-
-async fn open(
-    client: &mut JobServiceClient<Channel>,
-    call: Call,
-    queue: mpsc::Receiver<JobInput>,
-) -> Result<Events, Status> {
-    let inputs = ReceiverStream::new(queue);
-    match call {
-        Call::Run(start) => {
-            let request = |request| RunRequest { request: Some(request) };
-            let first = tokio_stream::once(request(run_request::Request::Start(*start)));
-            let requests = first.chain(inputs.map(move |input| request(run_request::Request::Input(input))));
-            let answers = client.run(requests).await?.into_inner();
-            Ok(Box::pin(answers.filter_map(|answer| answer.map(of_run).transpose())))
-        }
-        Call::Attach(start) => {
-            let request = |request| AttachRequest { request: Some(request) };
-            let first = tokio_stream::once(request(attach_request::Request::Start(start)));
-            let requests = first.chain(inputs.map(move |input| request(attach_request::Request::Input(input))));
-            let answers = client.attach(requests).await?.into_inner();
-            Ok(Box::pin(answers.filter_map(|answer| answer.map(of_attach).transpose())))
-        }
-    }
-}
-
-/// `None` for heartbeats, and for events of a later version.
-fn of_run(answer: RunResponse) -> Option<Event> {
-    match answer.event? {
-        run_response::Event::Accepted(accepted) => Some(Event::Accepted(accepted.job_id)),
-        run_response::Event::Started(started) => Some(Event::Started(started)),
-        run_response::Event::Output(chunk) => Some(Event::Output(chunk)),
-        run_response::Event::Finished(finished) => Some(Event::Finished(finished.into())),
-        run_response::Event::Planned(planned) => Some(Event::Planned(planned.plan_json)),
-        run_response::Event::Heartbeat(_) => None,
-    }
-}
-
-/// As [`of_run`].
-fn of_attach(answer: AttachResponse) -> Option<Event> {
-    match answer.event? {
-        attach_response::Event::Job(job) => Some(Event::Job(job.into())),
-        attach_response::Event::Started(started) => Some(Event::Started(started)),
-        attach_response::Event::Output(chunk) => Some(Event::Output(chunk)),
-        attach_response::Event::Finished(finished) => Some(Event::Finished(finished.into())),
-        attach_response::Event::Heartbeat(_) => None,
-    }
 }
 
 fn of_status(status: &Status, job: Option<&str>) -> Error {
@@ -281,7 +218,8 @@ impl Session {
             let what = format!("{name} came at byte {} after byte {}", chunk.offset_bytes, self.seen[index]);
             self.fail(Error::Protocol { what });
         }
-        self.seen[index] = chunk.offset_bytes.saturating_add(u64::try_from(chunk.data.len()).unwrap_or(u64::MAX));
+        self.seen[index] =
+            chunk.offset_bytes.saturating_add(u64::try_from(chunk.data.len()).unwrap_or(u64::MAX));
         if !self.record.reader_gone {
             self.waiting_output = Some((stream, chunk.data));
         }
@@ -300,7 +238,7 @@ impl Session {
         true
     }
 
-    fn on_written(&mut self, done: Result<Result<(), WriteFailure>, tokio::sync::oneshot::error::RecvError>) {
+    fn on_written(&mut self, done: Result<Result<(), WriteFailure>, oneshot::error::RecvError>) {
         self.waiting_output = None;
         // From here on output is read and thrown away, so that the daemon gets to the end.
         self.record.reader_gone |= matches!(done, Ok(Err(WriteFailure::ReaderGone)));

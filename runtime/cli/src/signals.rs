@@ -26,7 +26,9 @@ impl Signals {
             if is_in(ignored, kind.as_raw_value()) {
                 return Ok(None);
             }
-            signal(kind).map(Some).map_err(|error| Error::io("catch", format!("signal {}", kind.as_raw_value()), error))
+            signal(kind)
+                .map(Some)
+                .map_err(|error| Error::io("catch", format!("signal {}", kind.as_raw_value()), error))
         };
         Ok(Signals {
             interrupt: catch(SignalKind::interrupt())?,
@@ -107,7 +109,13 @@ mod tests {
 
     #[test]
     fn only_the_second_interrupt_kills() {
-        let table = [(2, 0, Wish::Cancel), (15, 0, Wish::Cancel), (1, 0, Wish::Cancel), (2, 1, Wish::Kill), (15, 3, Wish::Cancel)];
+        let table = [
+            (2, 0, Wish::Cancel),
+            (15, 0, Wish::Cancel),
+            (1, 0, Wish::Cancel),
+            (2, 1, Wish::Kill),
+            (15, 3, Wish::Cancel),
+        ];
         for (signal, earlier, expected) in table {
             assert_eq!(wish(signal, earlier), expected, "signal {signal} after {earlier}");
         }

@@ -63,7 +63,9 @@ impl Writer {
                 };
                 match write_all(file, &bytes) {
                     Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(WriteFailure::ReaderGone),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        return Err(WriteFailure::ReaderGone);
+                    }
                     Err(error) => return Err(WriteFailure::Failed(Error::io("write to", name, error))),
                 }
             }

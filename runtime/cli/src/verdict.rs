@@ -25,7 +25,10 @@ pub fn of(record: &Record) -> Verdict {
         return Verdict { status: status_of_signal(SIGPIPE), line: None };
     }
     if let Some(error) = &record.error {
-        return Verdict { status: error.exit_status(true), line: Some(text::escape::line(&error.to_string())) };
+        return Verdict {
+            status: error.exit_status(true),
+            line: Some(text::escape::line(&error.to_string())),
+        };
     }
     if record.planned.is_some() {
         return Verdict { status: 0, line: None };
@@ -50,7 +53,10 @@ mod tests {
 
     fn ended(cause: Cause, exit_status: u32) -> Record {
         let outcome = Outcome { cause: Some(cause), exit_status, ..Default::default() };
-        Record { finished: Some(JobFinished { outcome: Some(outcome), ..Default::default() }), ..Default::default() }
+        Record {
+            finished: Some(JobFinished { outcome: Some(outcome), ..Default::default() }),
+            ..Default::default()
+        }
     }
 
     fn exited(code: i32) -> Record {
@@ -100,7 +106,10 @@ mod tests {
         assert_eq!(of(&Record::default()).status, 125);
         let nothing = Record { finished: Some(JobFinished::default()), ..Default::default() };
         assert_eq!(of(&nothing).status, 125);
-        let odd = Record { finished: Some(JobFinished { outcome: Some(Outcome::default()), ..Default::default() }), ..Default::default() };
+        let odd = Record {
+            finished: Some(JobFinished { outcome: Some(Outcome::default()), ..Default::default() }),
+            ..Default::default()
+        };
         assert_eq!(of(&odd).status, 125);
     }
 

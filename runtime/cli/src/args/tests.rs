@@ -27,7 +27,8 @@ fn everything_after_the_command_belongs_to_the_command() {
 #[test]
 fn arguments_that_are_not_utf_8_survive() {
     let odd = OsString::from_vec(vec![b'a', 0xff, 0xfe]);
-    let line = [words(&["runtime", "run", "--env"]), vec![odd.clone()], words(&["--"]), vec![odd.clone()]].concat();
+    let line =
+        [words(&["runtime", "run", "--env"]), vec![odd.clone()], words(&["--"]), vec![odd.clone()]].concat();
     let Verb::Run(args) = parse(&line).unwrap().verb else { panic!("not run") };
     assert_eq!(args.command, args.env);
     assert_eq!(args.env, [odd]);
@@ -35,7 +36,9 @@ fn arguments_that_are_not_utf_8_survive() {
 
 #[test]
 fn the_endpoint_may_stand_before_or_after_the_verb() {
-    for line in [["runtime", "--endpoint", "unix:/a", "run", "x"], ["runtime", "run", "--endpoint", "unix:/a", "x"]] {
+    for line in
+        [["runtime", "--endpoint", "unix:/a", "run", "x"], ["runtime", "run", "--endpoint", "unix:/a", "x"]]
+    {
         assert_eq!(run(&line).0.endpoint.as_deref(), Some(OsStr::new("unix:/a")));
     }
 }
@@ -43,9 +46,30 @@ fn the_endpoint_may_stand_before_or_after_the_verb() {
 #[test]
 fn flags_are_read() {
     let (_, args) = run(&[
-        "runtime", "run", "--profile", "python", "--workdir", "/workspace/a", "--env", "A=b", "--env", "C", "--timeout",
-        "30s", "--limit", "memory=1GiB", "--limit", "pids=5", "--dir", "/x:ro", "--report", "-", "--plan", "--embedded",
-        "--", "true",
+        "runtime",
+        "run",
+        "--profile",
+        "python",
+        "--workdir",
+        "/workspace/a",
+        "--env",
+        "A=b",
+        "--env",
+        "C",
+        "--timeout",
+        "30s",
+        "--limit",
+        "memory=1GiB",
+        "--limit",
+        "pids=5",
+        "--dir",
+        "/x:ro",
+        "--report",
+        "-",
+        "--plan",
+        "--embedded",
+        "--",
+        "true",
     ]);
     assert_eq!(args.profile, "python");
     assert_eq!(args.env, words(&["A=b", "C"]));

@@ -22,7 +22,16 @@ fn endpoints_are_read_by_their_forms() {
 
 #[test]
 fn what_is_no_endpoint_is_refused_with_its_reason() {
-    let forms = ["", "unix:", "/run/a.sock", "http://", "http://:80", "http://127.0.0.1", "http://localhost:x", "ftp://x:1"];
+    let forms = [
+        "",
+        "unix:",
+        "/run/a.sock",
+        "http://",
+        "http://:80",
+        "http://127.0.0.1",
+        "http://localhost:x",
+        "ftp://x:1",
+    ];
     for text in forms {
         assert!(matches!(parse(text.as_ref()), Err(EndpointError::Form { .. })), "{text}");
     }

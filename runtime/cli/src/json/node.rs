@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn a_finding_has_every_field() {
-        let value = finding(&Finding { name: "x".into(), state: FindingState::Broken.into(), ..Default::default() });
+        let value =
+            finding(&Finding { name: "x".into(), state: FindingState::Broken.into(), ..Default::default() });
         assert_eq!(value["state"], "broken");
         for field in ["name", "wall", "seen", "breaks", "mend"] {
             assert!(value[field].is_string(), "{field}");

@@ -113,7 +113,11 @@ mod tests {
 
     #[test]
     fn exactly_one_cause_is_a_field() {
-        let exited = Outcome { cause: Some(Cause::Exited(ExitedOutcome { code: 3 })), exit_status: 3, ..Default::default() };
+        let exited = Outcome {
+            cause: Some(Cause::Exited(ExitedOutcome { code: 3 })),
+            exit_status: 3,
+            ..Default::default()
+        };
         let value = outcome(&exited);
         assert_eq!(value["exited"], json!({"code": 3}));
         assert_eq!(value["exit_status"], 3);

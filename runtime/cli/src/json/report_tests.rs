@@ -28,7 +28,9 @@ fn check(root: &Value, schema: &Value, value: &Value, place: &str, wrong: &mut V
                     wrong.push(format!("{place}: not of type {rule}"));
                 }
             }
-            "enum" if !rule.as_array().unwrap().contains(value) => wrong.push(format!("{place}: not one of {rule}")),
+            "enum" if !rule.as_array().unwrap().contains(value) => {
+                wrong.push(format!("{place}: not one of {rule}"))
+            }
             "required" => {
                 for name in rule.as_array().unwrap().iter().map(|name| name.as_str().unwrap()) {
                     if value.get(name).is_none() {
@@ -62,7 +64,14 @@ fn errors(value: &Value) -> Vec<String> {
 }
 
 fn hit() -> LimitHit {
-    LimitHit { limit: "memory".into(), allowed: 1, used: Some(2), unit: "bytes".into(), count: 1, evidence: "x".into() }
+    LimitHit {
+        limit: "memory".into(),
+        allowed: 1,
+        used: Some(2),
+        unit: "bytes".into(),
+        count: 1,
+        evidence: "x".into(),
+    }
 }
 
 fn causes() -> Vec<Cause> {
@@ -100,8 +109,11 @@ fn sample(cause: Cause) -> Value {
         cleanup_errors: vec!["x".into()],
         ..Default::default()
     };
-    let walls = [WallState::Up, WallState::Fallback, WallState::Down]
-        .map(|state| WallReport { wall: "landlock".into(), state: state.into(), detail: "ABI 6".into() });
+    let walls = [WallState::Up, WallState::Fallback, WallState::Down].map(|state| WallReport {
+        wall: "landlock".into(),
+        state: state.into(),
+        detail: "ABI 6".into(),
+    });
     let enforcement = Enforcement { walls: walls.into(), ..Default::default() };
     let time = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
     report(&Report {

@@ -31,7 +31,8 @@ fn variables_are_given_or_handed_on() {
     let args = RunArgs { env: vec!["A=b=c".into(), "EMPTY=".into(), "OURS".into()], ..args() };
     let ours = |name: &OsStr| (name == "OURS").then(|| OsString::from_vec(b"v\xff".to_vec()));
     let env = run_start(&args, ours).unwrap().spec.unwrap().env;
-    let pairs: Vec<(&[u8], &[u8])> = env.iter().map(|entry| (entry.name.as_ref(), entry.value.as_ref())).collect();
+    let pairs: Vec<(&[u8], &[u8])> =
+        env.iter().map(|entry| (entry.name.as_ref(), entry.value.as_ref())).collect();
     assert_eq!(pairs, [(&b"A"[..], &b"b=c"[..]), (b"EMPTY", b""), (b"OURS", b"v\xff")]);
 }
 
@@ -72,7 +73,9 @@ fn limits_that_could_mean_two_things_are_refused() {
 
 #[test]
 fn what_no_job_can_have_is_refused_here_already() {
-    assert!(refusal(&RunArgs { workdir: Some("/workspace/../etc".into()), ..args() }).contains("without `..`"));
+    assert!(
+        refusal(&RunArgs { workdir: Some("/workspace/../etc".into()), ..args() }).contains("without `..`")
+    );
     assert!(refusal(&RunArgs { profile: "No Such".into(), ..args() }).contains("profile"));
     let long = RunArgs { command: vec!["x".into(), "a".repeat(200_000).into()], ..args() };
     assert!(refusal(&long).contains("bytes long"));

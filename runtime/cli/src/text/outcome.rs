@@ -64,7 +64,10 @@ fn spawn_failed(failure: &SpawnFailedOutcome) -> String {
     if !failure.message.is_empty() {
         return failure.message.clone();
     }
-    format!("failed to {}: errno {} (step {} of {})", failure.step, failure.errno, failure.index, failure.steps)
+    format!(
+        "failed to {}: errno {} (step {} of {})",
+        failure.step, failure.errno, failure.index, failure.steps
+    )
 }
 
 /// How a job ended, in a few words for tables.

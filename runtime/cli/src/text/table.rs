@@ -20,7 +20,10 @@ mod tests {
 
     #[test]
     fn columns_stand_below_their_heads() {
-        let text = plain(&["ID", "STATE"], vec![vec!["a".into(), "running".into()], vec!["long-id".into(), "x".into()]]);
+        let text = plain(
+            &["ID", "STATE"],
+            vec![vec!["a".into(), "running".into()], vec!["long-id".into(), "x".into()]],
+        );
         assert_eq!(text, "ID       STATE\na        running\nlong-id  x\n");
     }
 }

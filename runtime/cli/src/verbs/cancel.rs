@@ -27,7 +27,8 @@ pub fn cancel(global: Global, args: CancelArgs) -> Result<u8, Error> {
                 }
             };
             if json {
-                let object = Object::default().set("job_id", job.job_id.as_str()).set("state", state(job.state()));
+                let object =
+                    Object::default().set("job_id", job.job_id.as_str()).set("state", state(job.state()));
                 output::print_json(&Value::from(object))?;
             } else if job.state() == JobState::Finished {
                 output::print(&format!("{} had ended already\n", escape::line(&job.job_id)))?;

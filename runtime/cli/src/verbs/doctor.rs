@@ -66,11 +66,17 @@ fn to_message(finding: plan::Finding) -> Finding {
 fn text(answer: &DoctorResponse, colour: bool) -> String {
     let row = |finding: &Finding| {
         let name = escape::line(&finding.name);
-        vec![json::node::finding_state(finding.state()), name, escape::line(&finding.wall), escape::line(&finding.seen)]
+        vec![
+            json::node::finding_state(finding.state()),
+            name,
+            escape::line(&finding.wall),
+            escape::line(&finding.seen),
+        ]
     };
     let rows = answer.findings.iter().map(row).collect();
     let tones = [("ok", Tone::Good), ("warning", Tone::Doubtful), ("broken", Tone::Bad)];
-    let mut text = output::paint_first(&table::plain(&["STATE", "THING", "WALL", "SEEN"], rows), &tones, colour);
+    let mut text =
+        output::paint_first(&table::plain(&["STATE", "THING", "WALL", "SEEN"], rows), &tones, colour);
     for finding in answer.findings.iter().filter(|finding| finding.state() != FindingState::Ok) {
         text.push_str(&format!("\n{}: {}\n", escape::line(&finding.name), escape::line(&finding.breaks)));
         // A mend may be several commands.
@@ -99,10 +105,23 @@ mod tests {
             breaks: "no job starts".into(),
             mend: "sysctl -w user.max_user_namespaces=1000\nsecond line".into(),
         };
-        let good = plan::Finding { name: "seccomp".into(), wall: None, state: plan::FindingState::Ok, breaks: String::new(), mend: String::new(), seen: "yes".into() };
-        let answer = DoctorResponse { findings: vec![to_message(bad), to_message(good)], default_profile_runs: false };
+        let good = plan::Finding {
+            name: "seccomp".into(),
+            wall: None,
+            state: plan::FindingState::Ok,
+            breaks: String::new(),
+            mend: String::new(),
+            seen: "yes".into(),
+        };
+        let answer =
+            DoctorResponse { findings: vec![to_message(bad), to_message(good)], default_profile_runs: false };
         let text = text(&answer, false);
-        for part in ["broken  user_namespaces  user  0", "user_namespaces: no job starts\n    sysctl -w", "    second line\n", "cannot run"] {
+        for part in [
+            "broken  user_namespaces  user  0",
+            "user_namespaces: no job starts\n    sysctl -w",
+            "    second line\n",
+            "cannot run",
+        ] {
             assert!(text.contains(part), "{part:?} in {text}");
         }
         assert!(!text.contains("seccomp:"), "{text}");

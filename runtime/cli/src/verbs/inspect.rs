@@ -59,7 +59,10 @@ fn outcome_lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     ];
     lines.extend(outcome.limits_hit.iter().map(|hit| ("ran into", outcome::limit_hit(hit))));
     lines.extend(outcome.usage.iter().map(|usage| ("used", usage_line(usage))));
-    lines.push(("output", format!("{} bytes stdout, {} bytes stderr", outcome.stdout_bytes, outcome.stderr_bytes)));
+    lines.push((
+        "output",
+        format!("{} bytes stdout, {} bytes stderr", outcome.stdout_bytes, outcome.stderr_bytes),
+    ));
     lines.extend(outcome.cleanup_errors.iter().map(|error| ("cleanup", escape::line(error))));
     lines
 }
@@ -104,7 +107,11 @@ mod tests {
             usage: Some(Usage { memory_peak_bytes: Some(1 << 20), ..Default::default() }),
             ..Default::default()
         };
-        let wall = WallReport { wall: "landlock".into(), state: WallState::Up.into(), detail: "ABI 6\x1b[2J".into() };
+        let wall = WallReport {
+            wall: "landlock".into(),
+            state: WallState::Up.into(),
+            detail: "ABI 6\x1b[2J".into(),
+        };
         let job = Job {
             job_id: "job-1".into(),
             state: JobState::Finished.into(),

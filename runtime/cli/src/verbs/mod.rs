@@ -5,6 +5,7 @@ mod cancel;
 mod completions;
 mod doctor;
 mod inspect;
+mod probe;
 mod profile;
 mod ps;
 mod run;
@@ -28,6 +29,9 @@ pub fn dispatch(argv: Vec<OsString>) -> ExitCode {
     // The hidden verbs are for our own processes, which know what to write.
     if argv.get(1).is_some_and(|verb| verb == "__server") {
         return server::serve(&argv[2..]);
+    }
+    if argv.get(1).is_some_and(|verb| verb == runtime_probes::VERB) {
+        return probe::probe(&argv[2..]);
     }
     let cli = match args::parse(&argv) {
         Ok(cli) => cli,

@@ -53,7 +53,9 @@ fn library(directory: Option<PathBuf>) -> Result<Library, Error> {
 
 fn unknown(library: &Library, name: &str) -> Error {
     let hint = library.suggest(name).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-    Error::Profile { message: format!("there is no profile {name:?}: {hint}`runtime profile list` shows them") }
+    Error::Profile {
+        message: format!("there is no profile {name:?}: {hint}`runtime profile list` shows them"),
+    }
 }
 
 fn ask(endpoint: &Endpoint) -> Result<Vec<ProfileSummary>, Error> {
@@ -81,7 +83,9 @@ fn list(profiles: &[ProfileSummary], as_json: bool) -> Result<u8, Error> {
     }
     let row = |profile: &ProfileSummary| {
         let digest: String = profile.digest.chars().take(DIGEST_CHARACTERS).collect();
-        [&profile.name, &profile.origin, &digest, &profile.description].map(|cell| escape::line(cell)).to_vec()
+        [&profile.name, &profile.origin, &digest, &profile.description]
+            .map(|cell| escape::line(cell))
+            .to_vec()
     };
     let rows = profiles.iter().map(row).collect();
     output::print(&table::plain(&["NAME", "ORIGIN", "DIGEST", "DESCRIPTION"], rows))?;
@@ -103,7 +107,8 @@ mod tests {
     #[test]
     fn an_operators_profile_is_there_beside_the_built_in_ones() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("mine.toml"), "description = \"Mine.\"\nextends = \"default\"\n").unwrap();
+        std::fs::write(folder.path().join("mine.toml"), "description = \"Mine.\"\nextends = \"default\"\n")
+            .unwrap();
         let library = library(Some(folder.path().into())).unwrap();
         let mine = library.profile("mine").unwrap();
         assert!(mine.origin.ends_with("mine.toml"), "{}", mine.origin);

@@ -88,11 +88,17 @@ mod tests {
             argv: vec![b"sh".as_slice().into(), b"\x1b[2J\xff".as_slice().into()],
             profile: "default".into(),
             create_time: Some(Timestamp { seconds: 100, nanos: 0 }),
-            outcome: Some(Outcome { cause: Some(Cause::Exited(ExitedOutcome { code: 3 })), ..Default::default() }),
+            outcome: Some(Outcome {
+                cause: Some(Cause::Exited(ExitedOutcome { code: 3 })),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let now = UNIX_EPOCH + Duration::from_secs(161);
-        assert_eq!(row(&job, now), ["job-1", "finished", "default", "1 min 1 s", "exited 3", "sh '\\x1b[2J\\xff'"]);
+        assert_eq!(
+            row(&job, now),
+            ["job-1", "finished", "default", "1 min 1 s", "exited 3", "sh '\\x1b[2J\\xff'"]
+        );
     }
 
     #[test]

@@ -65,11 +65,33 @@ fn embedded(embedded: Embedded, start: RunStart, args: &RunArgs) -> Result<Recor
     match (session, last_words) {
         // The launcher's own sentence says more than "the connection broke".
         (Err(Error::Connect { .. }), Some(text)) => Err(Error::Launcher { text }),
-        (Ok(record), Some(text)) if record.job_id.is_none() && record.error.is_some() => {
+        (Ok(record), Some(text)) if is_broken(&record) => {
             Ok(Record { error: Some(Error::Launcher { text }), ..record })
         }
+        (Ok(record), None) => Ok(without_launcher(record)),
         (session, _) => session,
     }
+}
+
+/// A private launcher that went away without a word was killed, and its jobs with it.
+fn without_launcher(record: Record) -> Record {
+    match record.error {
+        Some(Error::ConnectionLost { job, why }) => {
+            let text = format!(
+                "the private launcher ended by itself while {job} ran ({why}): the job ended with it"
+            );
+            Record { error: Some(Error::Launcher { text }), ..record }
+        }
+        error => Record { error, ..record },
+    }
+}
+
+/// Whether the session ended because the other side went away.
+fn is_broken(record: &Record) -> bool {
+    let gone = |error: &Error| {
+        matches!(error, Error::Call { .. } | Error::ConnectionLost { .. } | Error::Protocol { .. })
+    };
+    record.finished.is_none() && record.error.as_ref().is_some_and(gone)
 }
 
 async fn private(connection: Option<UnixStream>) -> Result<Channel, Error> {
@@ -101,7 +123,8 @@ fn finish(record: &Record, args: &RunArgs, json: bool) -> Result<u8, Error> {
 }
 
 fn pretty(plan: &str, json: bool) -> Result<String, Error> {
-    let not_json = |error: serde_json::Error| Error::Protocol { what: format!("the plan is no JSON ({error})") };
+    let not_json =
+        |error: serde_json::Error| Error::Protocol { what: format!("the plan is no JSON ({error})") };
     let value: serde_json::Value = serde_json::from_str(plan).map_err(not_json)?;
     let text = if json { Ok(value.to_string()) } else { serde_json::to_string_pretty(&value) };
     text.map(|text| text + "\n").map_err(not_json)

@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::args::{Global, SelftestArgs};
+use crate::endpoint::{self, DefaultSocket};
 use crate::error::{Error, STATUS_FAILED};
 use crate::json::Object;
 use crate::output::{self, Tone};
-use crate::endpoint::{self, DefaultSocket};
 use crate::places::Surroundings;
 use crate::text::{escape, table};
 use facts::Facts;
@@ -41,7 +41,11 @@ pub fn selftest(global: Global, args: &SelftestArgs) -> Result<u8, Error> {
     } else {
         print(&results, &summary)?;
     }
-    Ok(if summary.breached + summary.untried < results.len() && summary.breached == 0 { 0 } else { STATUS_FAILED })
+    Ok(if summary.breached + summary.untried < results.len() && summary.breached == 0 {
+        0
+    } else {
+        STATUS_FAILED
+    })
 }
 
 fn copy_program(to: &Path) -> Result<(), Error> {
@@ -57,14 +61,17 @@ fn attack(folder: &Path, profile: &str, facts: &Facts) -> Result<String, Error> 
         .args(["run", "--embedded", "--profile", profile, "--dir"])
         .arg(directory)
         .args(facts.variables.iter().map(|variable| format!("--env={variable}")))
-        .args(["--", &format!("/workspace/{PROGRAM}"), "__probe", "all"])
+        .args(["--", &format!("/workspace/{PROGRAM}"), runtime_probes::VERB, "all"])
         .env("RUNTIME_SELFTEST", &facts.canary)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| Error::io("start", "this program again", error))?;
     if !output.status.success() {
-        let text = format!("the attacks did not run to their end ({}); `runtime doctor` says what this host lacks", output.status);
+        let text = format!(
+            "the attacks did not run to their end ({}); `runtime doctor` says what this host lacks",
+            output.status
+        );
         return Err(Error::Launcher { text });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -121,7 +128,11 @@ fn parse(text: &str) -> Result<Vec<Attack>, Error> {
             Some("broken") => Held::Untried,
             _ => return Err(strange(format!("an attack printed {:?}", escape::cut(line, 80)))),
         };
-        Ok(Attack { id: id.unwrap_or_default().to_owned(), held, detail: detail.unwrap_or_default().to_owned() })
+        Ok(Attack {
+            id: id.unwrap_or_default().to_owned(),
+            held,
+            detail: detail.unwrap_or_default().to_owned(),
+        })
     });
     let attacks = attacks.collect::<Result<Vec<_>, _>>()?;
     if attacks.is_empty() { Err(strange("no attack was tried".to_owned())) } else { Ok(attacks) }
@@ -138,7 +149,11 @@ struct Summary {
 impl Summary {
     fn of(attacks: &[Attack]) -> Summary {
         let count = |held| attacks.iter().filter(|attack| attack.held == held).count();
-        Summary { contained: count(Held::Contained), breached: count(Held::Breached), untried: count(Held::Untried) }
+        Summary {
+            contained: count(Held::Contained),
+            breached: count(Held::Breached),
+            untried: count(Held::Untried),
+        }
     }
 }
 
@@ -151,7 +166,9 @@ fn print(attacks: &[Attack], summary: &Summary) -> Result<(), Error> {
     let tones = [("contained", Tone::Good), ("not tried", Tone::Doubtful), ("breached", Tone::Bad)];
     output::print(&output::paint_first(&text, &tones, output::has_colour()))?;
     let Summary { contained, breached, untried } = summary;
-    output::print(&format!("\n{contained} contained, {breached} breached, {untried} not tried on this host\n"))
+    output::print(&format!(
+        "\n{contained} contained, {breached} breached, {untried} not tried on this host\n"
+    ))
 }
 
 #[cfg(test)]
@@ -160,8 +177,12 @@ mod tests {
 
     #[test]
     fn the_lines_of_the_attacks_are_read() {
-        let attacks = parse("E01.a\tcontained\tEPERM\nE02.b\tbroken\tno\tdevice\nE03.c\tbreached\t\n").unwrap();
-        assert_eq!(attacks[1], Attack { id: "E02.b".into(), held: Held::Untried, detail: "no\tdevice".into() });
+        let attacks =
+            parse("E01.a\tcontained\tEPERM\nE02.b\tbroken\tno\tdevice\nE03.c\tbreached\t\n").unwrap();
+        assert_eq!(
+            attacks[1],
+            Attack { id: "E02.b".into(), held: Held::Untried, detail: "no\tdevice".into() }
+        );
         assert_eq!(Summary::of(&attacks), Summary { contained: 1, breached: 1, untried: 1 });
         assert_eq!(attacks[2].json()["verdict"], "breached");
     }

@@ -28,14 +28,8 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
         }
     }
     let (unix, tcp) = bound.release();
-    let mode = Mode::Serve {
-        state_dir,
-        unix,
-        tcp,
-        ready_fd,
-        socket_group,
-        die_with_parent: args.die_with_parent,
-    };
+    let mode =
+        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent: args.die_with_parent };
     let status = launcher::run(Options {
         mode,
         profiles_dir: args.profiles.or_else(|| surroundings.profiles_dir()),
@@ -47,7 +41,10 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
 
 fn adopt(number: i32) -> Result<OwnedFd, Error> {
     runtime_sys::inherit::adopt_fd(number).map_err(|error| Error::Usage {
-        message: format!("--ready-fd {number} is not usable ({}): give a descriptor from 3 on that the caller left open", error.errno),
+        message: format!(
+            "--ready-fd {number} is not usable ({}): give a descriptor from 3 on that the caller left open",
+            error.errno
+        ),
     })
 }
 
@@ -67,7 +64,8 @@ fn endpoints(args: &ServeArgs, surroundings: &Surroundings) -> Result<Vec<Endpoi
             ),
         };
         // Port 0 is another port each time.
-        let repeated = endpoints.contains(&endpoint) && !matches!(endpoint, Endpoint::Http(address) if address.port() == 0);
+        let repeated = endpoints.contains(&endpoint)
+            && !matches!(endpoint, Endpoint::Http(address) if address.port() == 0);
         if repeated {
             return Err(Error::Usage { message: format!("--listen {endpoint} is given twice: keep one") });
         }
@@ -99,7 +97,8 @@ fn group(name: &str) -> Result<u32, Error> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let groups = std::fs::read_to_string("/etc/group").map_err(|error| Error::io("read", "/etc/group", error))?;
+    let groups =
+        std::fs::read_to_string("/etc/group").map_err(|error| Error::io("read", "/etc/group", error))?;
     group_in(&groups, name).ok_or_else(|| Error::Usage {
         message: format!("there is no group {name:?} in /etc/group: give one that is there, or a number"),
     })
@@ -127,15 +126,23 @@ impl Drop for Bound {
     fn drop(&mut self) {
         for listener in &self.unix {
             if let Err(error) = std::fs::remove_file(&listener.path) {
-                crate::output::complain(&format!("runtime: failed to remove {}: {error}", listener.path.display()));
+                crate::output::complain(&format!(
+                    "runtime: failed to remove {}: {error}",
+                    listener.path.display()
+                ));
             }
         }
     }
 }
 
-fn listen_unix(path: PathBuf, group: Option<u32>, surroundings: &Surroundings) -> Result<UnixListener, Error> {
+fn listen_unix(
+    path: PathBuf,
+    group: Option<u32>,
+    surroundings: &Surroundings,
+) -> Result<UnixListener, Error> {
     if path.parent() == Some(surroundings.run_dir.as_path()) {
-        places::make_run_dir(&surroundings.run_dir).map_err(|error| Error::Usage { message: error.to_string() })?;
+        places::make_run_dir(&surroundings.run_dir)
+            .map_err(|error| Error::Usage { message: error.to_string() })?;
     }
     make_room(&path, surroundings.uid)?;
     let mode = if group.is_some() { 0o660 } else { 0o600 };
@@ -159,15 +166,22 @@ fn make_room(path: &Path, uid: u32) -> Result<(), Error> {
     let message = if !found.file_type().is_socket() {
         format!("{shown} is there and is no socket: remove it, or listen elsewhere with --listen unix:PATH")
     } else if found.uid() != uid {
-        format!("the socket {shown} belongs to uid {}: remove it, or listen elsewhere with --listen unix:PATH", found.uid())
+        format!(
+            "the socket {shown} belongs to uid {}: remove it, or listen elsewhere with --listen unix:PATH",
+            found.uid()
+        )
     } else {
         match UnixStream::connect(path) {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 return std::fs::remove_file(path)
                     .map_err(|error| Error::io("remove the stale socket", shown.to_string(), error));
             }
-            Ok(_) => format!("another daemon listens at {shown}: stop it, or listen elsewhere with --listen unix:PATH"),
-            Err(error) => format!("the socket {shown} is in use ({error}): remove it, or listen elsewhere with --listen unix:PATH"),
+            Ok(_) => format!(
+                "another daemon listens at {shown}: stop it, or listen elsewhere with --listen unix:PATH"
+            ),
+            Err(error) => format!(
+                "the socket {shown} is in use ({error}): remove it, or listen elsewhere with --listen unix:PATH"
+            ),
         }
     };
     Err(Error::Usage { message })

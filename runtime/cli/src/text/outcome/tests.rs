@@ -29,8 +29,14 @@ fn each_outcome_has_its_line() {
         })
     };
     let table = [
-        (Cause::Signalled(SignalledOutcome { signal: 11, core_dumped: false }), "the command was ended by signal 11 (SEGV)"),
-        (Cause::Signalled(SignalledOutcome { signal: 40, core_dumped: true }), "the command was ended by signal 40, core dumped"),
+        (
+            Cause::Signalled(SignalledOutcome { signal: 11, core_dumped: false }),
+            "the command was ended by signal 11 (SEGV)",
+        ),
+        (
+            Cause::Signalled(SignalledOutcome { signal: 40, core_dumped: true }),
+            "the command was ended by signal 40, core dumped",
+        ),
         (
             hit("memory", 1 << 30, Some(1 << 30), "bytes", "memory.oom_control oom_kill 1"),
             "memory limit: used 1.0 GiB of 1.0 GiB (memory.oom_control oom_kill 1); raise with --limit memory=2GiB",
@@ -39,7 +45,10 @@ fn each_outcome_has_its_line() {
             hit("wall_time", 30_000, Some(30_004), "ms", "deadline"),
             "wall time limit: used 30.0 s of 30 s (deadline); raise with --limit wall_time=1min",
         ),
-        (hit("output", 1 << 20, None, "bytes", ""), "output limit: allowed 1.0 MiB; raise with --limit output=2MiB"),
+        (
+            hit("output", 1 << 20, None, "bytes", ""),
+            "output limit: allowed 1.0 MiB; raise with --limit output=2MiB",
+        ),
         (hit("future", 3, None, "things", "x"), "future limit: allowed 3 things (x)"),
         (
             Cause::Denied(DeniedOutcome { syscall: Some(165) }),
@@ -49,7 +58,10 @@ fn each_outcome_has_its_line() {
             Cause::Cancelled(CancelledOutcome { by: "uid 1000".into(), reason: "interrupt".into() }),
             "cancelled by uid 1000: interrupt",
         ),
-        (Cause::Cancelled(CancelledOutcome { by: "shutdown".into(), reason: String::new() }), "cancelled by shutdown"),
+        (
+            Cause::Cancelled(CancelledOutcome { by: "shutdown".into(), reason: String::new() }),
+            "cancelled by shutdown",
+        ),
         (failed("no such program: x"), "no such program: x"),
         (failed(""), "failed to mount /workspace: errno 1 (step 7 of 19)"),
         (

@@ -37,13 +37,17 @@ pub fn check(paths: &[PathBuf], directory: Option<PathBuf>, as_json: bool) -> Re
 }
 
 fn errors(files: Vec<SourceFile>, others: Vec<SourceFile>) -> Vec<ParseError> {
-    let (policies, mut profiles): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.directory() == POLICIES);
+    let (policies, mut profiles): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.directory() == POLICIES);
     // What is checked takes the place of what it will overwrite.
     let key = |file: &SourceFile| (file.directory() == "syscalls", file.stem().to_owned());
     let checked: BTreeSet<_> = profiles.iter().map(key).collect();
     profiles.extend(others.into_iter().filter(|file| !checked.contains(&key(file))));
-    let mut errors: Vec<ParseError> =
-        policies.into_iter().filter_map(|file| policy::parse(file).err()).flat_map(|wrong| wrong.iter().cloned().collect::<Vec<_>>()).collect();
+    let mut errors: Vec<ParseError> = policies
+        .into_iter()
+        .filter_map(|file| policy::parse(file).err())
+        .flat_map(|wrong| wrong.iter().cloned().collect::<Vec<_>>())
+        .collect();
     errors.extend(Library::load(profiles).err().iter().flat_map(|wrong| wrong.iter().cloned()));
     errors
 }
@@ -68,7 +72,10 @@ mod tests {
 
     #[test]
     fn every_error_comes_with_file_and_line_and_a_hint() {
-        let wrong = file("/x/profiles/mine.toml", "description = \"Mine.\"\nextends = \"default\"\n\n[limits]\nmemroy = \"1GiB\"\npids = \"many\"\n");
+        let wrong = file(
+            "/x/profiles/mine.toml",
+            "description = \"Mine.\"\nextends = \"default\"\n\n[limits]\nmemroy = \"1GiB\"\npids = \"many\"\n",
+        );
         let errors = errors(vec![wrong], Vec::new());
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), 2, "{texts:?}");

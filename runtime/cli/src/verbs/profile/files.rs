@@ -40,7 +40,9 @@ fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 pub fn read(path: &Path) -> Result<SourceFile, Error> {
     let failed = |error| Error::io("read", path.display().to_string(), error);
     let mut text = String::new();
-    File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)).map_err(failed)?;
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(failed)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
         let message = format!("{} is over {FILE_BYTES_MAX} bytes: that is no profile", path.display());
         return Err(Error::Profile { message });

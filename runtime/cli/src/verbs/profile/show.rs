@@ -13,7 +13,8 @@ use crate::text::escape;
 
 /// Everything, in the field names of the planner.
 pub fn json(profile: &Profile) -> Result<Value, Error> {
-    serde_json::to_value(profile).map_err(|error| Error::Protocol { what: format!("the profile is no JSON ({error})") })
+    serde_json::to_value(profile)
+        .map_err(|error| Error::Protocol { what: format!("the profile is no JSON ({error})") })
 }
 
 /// Everything, in the form of a profile's file.
@@ -34,7 +35,8 @@ pub fn text(profile: &Profile) -> String {
     line(String::new());
     line("[limits]".to_owned());
     for (name, value) in limits(&profile.limits) {
-        let fixed = if profile.fixed_limits.contains(&name) { "  # fixed: callers may not change it" } else { "" };
+        let fixed =
+            if profile.fixed_limits.contains(&name) { "  # fixed: callers may not change it" } else { "" };
         line(format!("{name} = {value:?}{fixed}"));
     }
     line(format!("kill_grace = {:?}", show_duration(profile.limits.kill_grace_ms)));
@@ -57,7 +59,10 @@ pub fn text(profile: &Profile) -> String {
         line(format!("exec = {}", mount.exec));
     }
     line(String::new());
-    line(format!("[syscalls]  # sets: {}; what is not named is answered EPERM", profile.syscalls.sets.join(", ")));
+    line(format!(
+        "[syscalls]  # sets: {}; what is not named is answered EPERM",
+        profile.syscalls.sets.join(", ")
+    ));
     for (answer, names) in by_answer(&profile.syscalls) {
         line(format!("{answer} = {names:?}"));
     }
@@ -115,7 +120,14 @@ mod tests {
     fn the_default_profile_shows_limits_walls_and_calls() {
         let library = Library::built_in().unwrap();
         let text = text(library.profile("default").unwrap());
-        for part in ["[limits]\n", "memory = \"1GiB\"", "[walls]\n", "seccomp = \"required\"", "allow = [", "cgroup = \"required-when-rootful\""] {
+        for part in [
+            "[limits]\n",
+            "memory = \"1GiB\"",
+            "[walls]\n",
+            "seccomp = \"required\"",
+            "allow = [",
+            "cgroup = \"required-when-rootful\"",
+        ] {
             assert!(text.contains(part), "{part:?} in {text}");
         }
         for wall in Wall::ALL {

@@ -44,7 +44,8 @@ impl Facts {
         std::fs::write(&file_path, "readable by everybody\n").map_err(failed("write to", &name))?;
         allow(&file_path, 0o644)?;
         let abstract_name = name.trim_start_matches('/').replace('/', "-");
-        let address = SocketAddr::from_abstract_name(&abstract_name).map_err(failed("name", "an abstract socket"))?;
+        let address =
+            SocketAddr::from_abstract_name(&abstract_name).map_err(failed("name", "an abstract socket"))?;
         let unnamed = UnixListener::bind_addr(&address).map_err(failed("listen at", "an abstract socket"))?;
         let port = TcpListener::bind(("127.0.0.1", 0)).map_err(failed("listen at", "127.0.0.1"))?;
         let number = port.local_addr().map_err(failed("look at", "127.0.0.1"))?.port();
