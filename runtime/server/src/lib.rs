@@ -24,7 +24,7 @@ use peer::Allowed;
 use runtime_sys::file::try_lock_exclusive;
 use runtime_sys::inherit::adopt_fd;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,8 +75,12 @@ fn start_log(args: &ServerArgs) {
         (None, Err(_)) if embedded => "off".to_owned(),
         (None, Err(_)) => "info".to_owned(),
     };
+    // The frames of HTTP/2 are nobody's business unless they are asked for by name.
+    let filter = format!("h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn,{filter}");
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_ansi(coloured)
         .with_writer(std::io::stderr)
         .with_target(false)
         .finish();

@@ -122,6 +122,16 @@ impl Link {
         self.queue.send(message).await.map_err(|_| LauncherGone)
     }
 
+    /// Says the last word and waits until the kernel has it. Messages that others queue afterwards are not sent.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    pub async fn say_goodbye(&self) -> Result<(), LauncherGone> {
+        self.send(ToLauncher::Goodbye).await?;
+        self.queue.closed().await;
+        Ok(())
+    }
+
     /// From now on, what the launcher says of this job comes on the returned channel. It is unbounded, but the
     /// launcher says at most four things of a job, and a repeated one ends the route.
     pub fn register(&self, job: JobId) -> mpsc::UnboundedReceiver<FromLauncher> {

@@ -5,7 +5,7 @@ use crate::jobs::Registry;
 use crate::link::{Link, Notice};
 use crate::listen::{CONNECTIONS_MAX, Connection, Listener, accept_all};
 use crate::peer::Allowed;
-use runtime_plan::link::{ToLauncher, Welcome};
+use runtime_plan::link::Welcome;
 use runtime_proto::v1::job_service_server::JobServiceServer;
 use runtime_proto::v1::node_service_server::NodeServiceServer;
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// How long streams may take to tell the end on the way down.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// How long the launcher may take to make room for the last message.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Why the server ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +131,7 @@ impl Service {
         drop(connections);
         match lost {
             Some(error) => Err(ServeError::LauncherGone(error)),
-            None => say_goodbye(&link, &mut notices).await,
+            None => say_goodbye(&link).await,
         }
     }
 }
@@ -152,14 +154,11 @@ async fn watch_launcher_end(notices: &mut mpsc::Receiver<Notice>) -> crate::link
     }
 }
 
-/// Tells the launcher that all is done, and gives it a moment to hear it.
-async fn say_goodbye(link: &Link, notices: &mut mpsc::Receiver<Notice>) -> Result<(), ServeError> {
-    if link.send(ToLauncher::Goodbye).await.is_err() {
-        return Err(ServeError::LauncherGone(crate::link::LinkError::Gone));
-    }
-    // The launcher closes its end when it has read that; if not, a moment is enough for the kernel to have it.
-    match tokio::time::timeout(Duration::from_millis(200), watch_launcher_end(notices)).await {
-        Ok(_) | Err(_) => Ok(()),
+/// Tells the launcher that all is done.
+async fn say_goodbye(link: &Link) -> Result<(), ServeError> {
+    match tokio::time::timeout(GOODBYE_MAX, link.say_goodbye()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(ServeError::LauncherGone(crate::link::LinkError::Gone)),
     }
 }
 
