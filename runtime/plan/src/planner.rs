@@ -53,11 +53,16 @@ pub fn plan(
     walls_off: &WallsOff,
 ) -> Result<LaunchPlan, Refusal> {
     if !policy.allows_profile(&profile.name) {
-        let allowed = policy.profiles.as_deref().unwrap_or_default().join(", ");
+        let allowed = policy.profiles.as_deref().unwrap_or_default();
+        let next = if allowed.is_empty() {
+            "it allows none".to_owned()
+        } else {
+            format!("use one of {}", allowed.join(", "))
+        };
         return refuse(
             RefusalReason::ProfileNotAllowed,
             format!(
-                "the policy `{}` does not allow the profile `{}`: use one of {allowed}, or ask the operator",
+                "the policy `{}` does not allow the profile `{}`: {next}, or ask the operator",
                 policy.name, profile.name
             ),
         );

@@ -23,7 +23,7 @@ use std::{
 pub const UID_BASE: u32 = 0x7000_0000;
 /// Ids of one slot: one for init, one for the job, the rest for more users inside.
 pub const SLOT_IDS: u32 = 16;
-/// Slots of one block; the first is the server's.
+/// Slots of one block; the first is the server's, the last is for tests.
 pub const BLOCK_SLOTS: u32 = 256;
 /// Blocks, hence rootful launchers at the same time on one host.
 pub const BLOCKS_MAX: u32 = 256;
@@ -253,7 +253,7 @@ impl Slots {
             let path = slots.join(block.to_string());
             if let Some(lock) = lock_file(&path)? {
                 let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
-                return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS).collect() });
+                return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS - 1).collect() });
             }
         }
         Err(PlaceError::NoBlock)
@@ -269,9 +269,16 @@ impl Slots {
         self.free.pop_front().map(|index| Slot { first: self.first + index * SLOT_IDS })
     }
 
+    /// The one slot that is never taken: for tests that want jobs to share their ids.
+    pub fn shared(&self) -> Slot {
+        Slot { first: self.first + (BLOCK_SLOTS - 1) * SLOT_IDS }
+    }
+
     /// Gives a slot back, once its sandbox is gone.
     pub fn give_back(&mut self, slot: Slot) {
-        self.free.push_back((slot.first - self.first) / SLOT_IDS);
+        if slot != self.shared() {
+            self.free.push_back((slot.first - self.first) / SLOT_IDS);
+        }
     }
 
     /// Gives the block back. The file goes while its lock is held, so nobody can hold a lock on a file that is not there.
@@ -297,7 +304,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(ids.len(), 2 * (1 + 255 * 16));
+        assert_eq!(ids.len(), 2 * (1 + 254 * 16));
     }
 
     #[test]

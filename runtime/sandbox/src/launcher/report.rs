@@ -16,12 +16,14 @@ pub fn enforcement(
     applied: Option<Applied>,
     landlock_abi: u32,
 ) -> Enforcement {
-    let report = |wall: Wall| match plan.absent.get(&wall) {
-        Some(why) => fallback(plan, wall, why),
-        None if plan.walls.contains_key(&wall) => {
-            WallReport { wall, state: WallState::Up, detail: detail(plan, wall, applied, landlock_abi) }
-        }
-        None => WallReport { wall, state: WallState::Down, detail: "not in the plan".to_owned() },
+    let report = |wall: Wall| {
+        let down = || plan.absent.get(&wall).cloned().unwrap_or_else(|| "not in the plan".to_owned());
+        let (state, detail) = match plan.fallback.get(&wall) {
+            Some(what) => (WallState::Fallback, fallback(plan, wall, what)),
+            None if plan.walls.contains_key(&wall) => (WallState::Up, detail(plan, wall, applied, landlock_abi)),
+            None => (WallState::Down, down()),
+        };
+        WallReport { wall, state, detail }
     };
     let version = facts.cgroup.version.map_or("none", |version| version.name());
     Enforcement {
@@ -33,18 +35,15 @@ pub fn enforcement(
     }
 }
 
-/// A wall that does not stand; for the limits of the tree something weaker may.
-fn fallback(plan: &LaunchPlan, wall: Wall, why: &str) -> WallReport {
-    if wall == Wall::Cgroup
-        && let TreeLimits::Fallback { why } = &plan.tree_limits
-    {
-        let detail = format!(
-            "{why}; memory and cpu time are polled every {} ms, processes are bounded by RLIMIT_NPROC in the user namespace, address space by RLIMIT_AS, the cpu share is the affinity only",
-            super::POLL_INTERVAL.as_millis()
-        );
-        return WallReport { wall, state: WallState::Fallback, detail };
+/// Something weaker stands: the planner says what, and for the limits of the tree here is what it cannot do.
+fn fallback(plan: &LaunchPlan, wall: Wall, what: &str) -> String {
+    if wall != Wall::Cgroup || !matches!(plan.tree_limits, TreeLimits::Fallback { .. }) {
+        return what.to_owned();
     }
-    WallReport { wall, state: WallState::Down, detail: why.to_owned() }
+    format!(
+        "{what}: resident memory and cpu time are polled every {} ms (memory that is not mapped, as in a memfd, is not seen), processes are bounded by RLIMIT_NPROC, address space by RLIMIT_AS, the cpu share by the affinity",
+        super::POLL_INTERVAL.as_millis()
+    )
 }
 
 fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi: u32) -> String {
