@@ -92,4 +92,15 @@ mod tests {
             assert!(used.contains(set.stem()), "{}", set.path);
         }
     }
+
+    #[test]
+    fn the_examples_of_the_readme_are_read() {
+        let readme = include_str!("../../../sandbox-profiles/README.md");
+        let examples: Vec<&str> =
+            readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let [profile, set] = examples[..] else { panic!("{} examples", examples.len()) };
+        let file = |text: &str| SourceFile { path: "README/example.toml".to_owned(), text: text.to_owned() };
+        Library::load(vec![file(profile)]).unwrap_or_else(|errors| panic!("{errors}"));
+        crate::syscall_set::parse(&file(set)).unwrap_or_else(|errors| panic!("{errors:?}"));
+    }
 }
