@@ -92,7 +92,7 @@ pub struct HostDirectory {
     pub path: String,
     /// Mounted read-only.
     pub read_only: bool,
-    /// Owner on disk of what the job makes there: the caller.
+    /// Owner on disk of what the job makes there: the caller, or for root the directory's owner.
     pub uid: u32,
     /// Group of the same.
     pub gid: u32,

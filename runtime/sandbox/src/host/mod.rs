@@ -145,18 +145,19 @@ fn host_directory(
     directory: Directory<'_>,
     slot: u32,
 ) -> Result<HostDirectory, HostError> {
-    // Without root the caller's own id is the one that the job has on the host: no map is needed.
-    let idmap = identity.rootful() && {
-        let proof = SingleThreaded::prove().map_err(|source| HostError::Threads { source })?;
-        idmap::works(&proof, directory.fd, identity.uid, slot)?
-    };
-    Ok(HostDirectory {
-        path: directory.path.to_string_lossy().into_owned(),
-        read_only: directory.read_only,
-        uid: identity.uid,
-        gid: identity.gid,
-        idmap,
-    })
+    let path = directory.path.to_string_lossy().into_owned();
+    let read_only = directory.read_only;
+    if !identity.rootful() {
+        // The caller's own id is the one that the job has on the host: no map is needed.
+        return Ok(HostDirectory { path, read_only, uid: identity.uid, gid: identity.gid, idmap: false });
+    }
+    // Root that runs a job in a user's directory wants it to work there as that user, not to be shut out of it as a
+    // stranger: an id map has room for one owner.
+    let owner =
+        runtime_sys::file::stat_fd(directory.fd).map_err(|source| HostError::Idmap { source })?;
+    let proof = SingleThreaded::prove().map_err(|source| HostError::Threads { source })?;
+    let idmap = idmap::works(&proof, directory.fd, owner.uid, slot)?;
+    Ok(HostDirectory { path, read_only, uid: owner.uid, gid: owner.gid, idmap })
 }
 
 /// Refusals that a setting tells without an attempt.

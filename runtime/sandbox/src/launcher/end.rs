@@ -203,18 +203,24 @@ impl Launcher {
             job.times.poll = None;
             return;
         }
-        job.times.poll = Some(now + POLL_INTERVAL);
         let (cpu, source) = match &job.group {
             Some(group) => (group.cpu_used().ok().flatten(), "the cgroup's cpu time"),
             None => (poll_tree(job), "polled cpu time of the tree"),
         };
+        let mut next = POLL_INTERVAL;
         if let (Some(allowed), Some(used)) = (job.plan.limits.cpu_time_ms, cpu) {
             let used = used.as_millis() as u64;
             if used >= allowed {
                 let ending = Job::limit_hit(LimitName::CpuTime, allowed, Some(used), source.to_owned());
                 return self.end(serial, ending, true);
             }
+            if job.group.is_some() {
+                // With every cpu at full speed the limit is not met before: a job that rests costs nothing.
+                let soonest = Duration::from_millis((allowed - used) / u64::from(job.plan.cpus.max(1)));
+                next = next.max(soonest);
+            }
         }
+        job.times.poll = Some(now + next);
         let allowed = job.plan.limits.memory_bytes;
         let used = job.polled.and_then(|polled| polled.memory_peak_bytes);
         if matches!(job.plan.tree_limits, TreeLimits::Fallback { .. }) && used.is_some_and(|used| used > allowed) {
