@@ -40,29 +40,45 @@ pub struct Record {
 
 /// Makes the call and stays until the job's end. `stdin` hands our stdin on.
 pub async fn hold(
-    mut client: JobServiceClient<Channel>,
+    client: JobServiceClient<Channel>,
     call: Call,
     stdin: bool,
     signals: &mut Signals,
 ) -> Record {
-    let mut record = Record::default();
+    let streams = || {
+        let stdin = if stdin { Some(stdio::start_reading()?) } else { None };
+        Ok(Streams { stdin, writer: Writer::start()? })
+    };
+    hold_with(client, call, streams, signals).await
+}
+
+/// Where the bytes of a job come from and go to.
+struct Streams {
+    stdin: Option<mpsc::Receiver<Input>>,
+    writer: Writer,
+}
+
+/// As [`hold`]; the streams are made once the daemon has taken the call, so that nothing of stdin is lost to a refusal.
+async fn hold_with(
+    mut client: JobServiceClient<Channel>,
+    call: Call,
+    streams: impl FnOnce() -> Result<Streams, Error>,
+    signals: &mut Signals,
+) -> Record {
+    let failed = |error| Record { error: Some(error), ..Record::default() };
     let (inputs, queue) = mpsc::channel(1);
     let canceller = client.clone();
     let opened = tokio::select! {
         opened = call::open(&mut client, call, queue) => opened,
-        signal = signals.next() => {
-            record.error = Some(Error::Stopped { signal });
-            return record;
-        }
+        signal = signals.next() => return failed(Error::Stopped { signal }),
     };
     match opened {
-        Err(status) => record.error = Some(of_status(&status, None)),
-        Ok(events) => match Session::new(canceller, inputs, stdin, record) {
-            Ok(session) => return session.follow(events, signals).await,
-            Err(error) => record = Record { error: Some(error), ..Record::default() },
+        Err(status) => failed(of_status(&status, None)),
+        Ok(events) => match streams() {
+            Ok(streams) => Session::new(canceller, inputs, streams).follow(events, signals).await,
+            Err(error) => failed(error),
         },
     }
-    record
 }
 
 fn of_status(status: &Status, job: Option<&str>) -> Error {
@@ -92,21 +108,20 @@ impl Session {
     fn new(
         canceller: JobServiceClient<Channel>,
         inputs: mpsc::Sender<JobInput>,
-        stdin: bool,
-        record: Record,
-    ) -> Result<Session, Error> {
-        Ok(Session {
+        streams: Streams,
+    ) -> Session {
+        Session {
             canceller,
             cancels: tokio::task::JoinSet::new(),
             inputs,
-            stdin: if stdin { Some(stdio::start_reading()?) } else { None },
-            writer: Writer::start()?,
+            stdin: streams.stdin,
+            writer: streams.writer,
             waiting_output: None,
             waiting_input: None,
             seen: [0; 2],
             signals_seen: 0,
-            record,
-        })
+            record: Record::default(),
+        }
     }
 
     async fn follow(mut self, mut events: Events, signals: &mut Signals) -> Record {
@@ -288,3 +303,7 @@ async fn next_input(stdin: &mut Option<mpsc::Receiver<Input>>) -> Option<Input> 
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "session/tests.rs"]
+mod tests;

@@ -52,7 +52,8 @@ impl Writer {
         Writer::start_with(stdout, stderr)
     }
 
-    fn start_with(mut stdout: File, mut stderr: File) -> Result<Writer, Error> {
+    /// The same for other files.
+    pub fn start_with(mut stdout: File, mut stderr: File) -> Result<Writer, Error> {
         let (chunks, mut queue) = mpsc::channel::<(Stream, Bytes)>(OUTPUT_CHUNKS_MAX);
         let (tell, done) = oneshot::channel();
         let mut write = move || {
