@@ -4,14 +4,15 @@
 
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of the hidden verb `__server`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerArgs {
     /// Our end of the SOCK_SEQPACKET socket to the launcher.
     pub link_fd: RawFd,
-    /// Where logs go; it exists and we may write there.
+    /// Where logs go; it exists and we may write there. Absolute, or `.` when the launcher made it our working
+    /// directory: then nobody has to let our uid walk the path to it.
     pub state_dir: PathBuf,
     /// Listening unix sockets, with the path that each is bound to.
     pub unix_listeners: Vec<(RawFd, PathBuf)>,
@@ -75,8 +76,8 @@ impl ServerArgs {
         if self.link_fd < 0 {
             return Err("--link-fd is missing".to_owned());
         }
-        if !self.state_dir.is_absolute() {
-            return Err("--state-dir must be an absolute path".to_owned());
+        if !self.state_dir.is_absolute() && self.state_dir != Path::new(".") {
+            return Err("--state-dir must be an absolute path, or `.`".to_owned());
         }
         if self.owner_uid == u32::MAX {
             return Err("--owner-uid is missing".to_owned());
@@ -122,6 +123,11 @@ mod tests {
         assert_eq!((args.connection_fd, args.ready_fd), (Some(8), Some(9)));
         assert_eq!((args.owner_uid, args.socket_gid), (0, Some(12)));
         assert_eq!(args.log_filter.as_deref(), Some("debug"));
+    }
+
+    #[test]
+    fn the_working_directory_can_be_the_state_directory() {
+        assert!(parse("--link-fd 5 --state-dir . --owner-uid 0 --connection-fd 8").is_ok());
     }
 
     #[test]

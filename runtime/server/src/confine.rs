@@ -12,7 +12,7 @@ use runtime_sys::landlock::{self, Access, Request, Restricted};
 use runtime_sys::seccomp::{self, Answer, Layer};
 use runtime_sys::{file, process};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The newest system call that this list was made for: file_setattr of Linux 6.17, on every architecture; what comes
 /// after it is answered ENOSYS.
@@ -20,10 +20,27 @@ const HIGHEST_KNOWN: u32 = 469;
 
 /// A wall that could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to confine the server: {act}: {source}")]
-pub struct ConfineError {
-    act: &'static str,
-    source: Error,
+pub enum ConfineError {
+    /// The one place that stays open cannot be reached.
+    #[error(
+        "failed to open the state directory {path:?} as uid {uid}: {source}; choose one whose parent directories this uid may enter"
+    )]
+    StateDir {
+        /// Where it should be.
+        path: PathBuf,
+        /// Who we are.
+        uid: u32,
+        /// The kernel's answer.
+        source: Error,
+    },
+    /// The kernel refused.
+    #[error("failed to confine the server: {act}: {source}")]
+    Wall {
+        /// Which wall.
+        act: &'static str,
+        /// The kernel's answer.
+        source: Error,
+    },
 }
 
 /// Raises the walls, for good. Returns what landlock enforces; `None` on a kernel without it.
@@ -31,12 +48,15 @@ pub struct ConfineError {
 /// # Errors
 /// Whatever the kernel refuses, other than having no landlock at all: the caller must not go on.
 pub fn confine(state_dir: &Path) -> Result<Option<Restricted>, ConfineError> {
-    let failed = |act| move |source| ConfineError { act, source };
+    let failed = |act| move |source| ConfineError::Wall { act, source };
     process::set_no_new_privs().map_err(failed("no_new_privs"))?;
     let restricted = if landlock::abi() == 0 {
         None
     } else {
-        let place = file::open_dir_path(state_dir).map_err(failed("open the state directory"))?;
+        let place = file::open_dir_path(state_dir).map_err(|source| {
+            let (path, uid) = (state_dir.to_owned(), process::effective_uid());
+            ConfineError::StateDir { path, uid, source }
+        })?;
         let request = Request {
             floor_abi: 1,
             rules: &[(place.as_fd(), Access::ReadWriteNoExec)],

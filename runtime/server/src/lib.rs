@@ -41,7 +41,7 @@ enum RunError {
     Confine(#[from] confine::ConfineError),
     #[error(transparent)]
     Link(#[from] link::LinkError),
-    #[error("failed to {act} in the state directory: {source}")]
+    #[error("failed to {act}: {source}")]
     State { act: &'static str, source: std::io::Error },
     #[error("another server uses the state directory {0:?}")]
     StateInUse(PathBuf),
@@ -135,29 +135,35 @@ fn adopt(args: &ServerArgs) -> Result<Inherited, RunError> {
 }
 
 /// Takes the state directory, and an empty place for logs in it: logs of a server before this one belong to no
-/// record. The lock lasts as long as the file.
+/// record. The lock is on the directory itself and lasts as long as the file.
 fn prepare_state(state_dir: &Path) -> Result<(File, PathBuf), RunError> {
     let failed = |act| move |source| RunError::State { act, source };
-    let lock = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(state_dir.join("server.lock"))
-        .map_err(failed("open the lock"))?;
+    let lock = File::open(state_dir).map_err(failed("open the state directory"))?;
     match try_lock_exclusive(lock.as_fd()) {
         Ok(true) => {}
         Ok(false) => return Err(RunError::StateInUse(state_dir.to_owned())),
-        Err(error) => return Err(failed("take the lock")(error.into())),
+        Err(error) => return Err(failed("lock the state directory")(error.into())),
     }
-    let logs = state_dir.join("jobs");
-    match std::fs::remove_dir_all(&logs) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+    let mut logs = state_dir.join("jobs");
+    if let Err(error) = remove_old(&logs) {
+        if error.kind() != std::io::ErrorKind::PermissionDenied {
             return Err(failed("remove the logs of an earlier server")(error));
         }
-        _ => {}
+        // An earlier server had another uid, and only root can remove what it left.
+        tracing::warn!(path = %logs.display(), "the logs of an earlier server belong to another uid and stay");
+        logs = state_dir.join(format!("jobs-{}", runtime_sys::process::effective_uid()));
+        remove_old(&logs).map_err(failed("remove the logs of an earlier server"))?;
     }
     std::fs::create_dir(&logs).map_err(failed("make the directory of logs"))?;
     Ok((lock, logs))
+}
+
+/// Removes a tree; one that is not there is no error.
+fn remove_old(tree: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(tree) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn serve(

@@ -4,5 +4,6 @@ mod attach;
 mod harness;
 mod lifecycle;
 mod run;
+mod state;
 
 pub(crate) use harness::welcome;
