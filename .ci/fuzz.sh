@@ -18,15 +18,30 @@ done
 
 # Coverage instrumentation is an unstable flag; RUSTC_BOOTSTRAP lets the stable compiler take it. No address sanitizer: the targets are safe Rust.
 export RUSTC_BOOTSTRAP=1
-cargo fuzz build --sanitizer none
+for target in "${TARGETS[@]}"; do cargo fuzz build --sanitizer none "$target"; done
+
+# profile_toml takes one of our files behind a byte that says what it is: 0 a profile, 1 a set of system calls, 2 a policy.
+seeds_of_profile_toml() {
+    local kind=0 file
+    for pattern in 'sandbox-profiles/*.toml' 'sandbox-profiles/syscalls/*.toml' 'policies/*.toml'; do
+        for file in $pattern; do
+            must_exist "$file" "a seed of profile_toml"
+            { printf "\\x0$kind" && cat "$file"; } >"$1/$kind-$(basename "$file")"
+        done
+        kind=$((kind + 1))
+    done
+}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/runtime-fuzz.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for target in "${TARGETS[@]}"; do
     seeds=()
     [ -d "fuzz/seeds/$target" ] && seeds+=("fuzz/seeds/$target")
-    [ "$target" = profile_toml ] && [ -d sandbox-profiles ] && seeds+=(sandbox-profiles)
-    mkdir -p "$work/$target/corpus" "$work/$target/artifacts"
+    mkdir -p "$work/$target/corpus" "$work/$target/artifacts" "$work/$target/seeds"
+    if [ "$target" = profile_toml ]; then
+        seeds_of_profile_toml "$work/$target/seeds"
+        seeds+=("$work/$target/seeds")
+    fi
     say "fuzzing $target for $SECONDS_EACH s, seeds: ${seeds[*]:-none}"
     log=$work/$target/log
     if ! cargo fuzz run --sanitizer none "$target" "$work/$target/corpus" "${seeds[@]}" -- \
