@@ -28,6 +28,7 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
         }
     }
     let (unix, tcp) = bound.release();
+    let sockets: Vec<_> = unix.iter().filter_map(|listener| Socket::at(&listener.path)).collect();
     let mode =
         Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent: args.die_with_parent };
     let status = launcher::run(Options {
@@ -36,7 +37,33 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
         policies_dir: args.policies.or_else(|| surroundings.policies_dir()),
         server_args: Vec::new(),
     });
+    // The launcher takes them away at its end, but not where it could not even start.
+    sockets.iter().try_for_each(Socket::remove)?;
     Ok(super::status_of(status))
+}
+
+/// A socket of ours on disk, known by its inode: another daemon may have taken the path meanwhile.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Socket {
+    fn at(path: &Path) -> Option<Socket> {
+        let found = std::fs::symlink_metadata(path).ok()?;
+        Some(Socket { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Removes it, when it is still there.
+    fn remove(&self) -> Result<(), Error> {
+        if Socket::at(&self.path).as_ref() != Some(self) {
+            return Ok(());
+        }
+        std::fs::remove_file(&self.path)
+            .map_err(|error| Error::io("remove the socket", self.path.display().to_string(), error))
+    }
 }
 
 fn adopt(number: i32) -> Result<OwnedFd, Error> {

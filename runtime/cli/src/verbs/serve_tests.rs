@@ -88,3 +88,20 @@ fn the_state_is_kept_where_one_says_or_at_home() {
     let homeless = Surroundings { uid: 1, ..Default::default() };
     assert!(state_dir(None, &homeless).unwrap_err().to_string().contains("--state-dir"));
 }
+
+#[test]
+fn only_our_own_socket_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let first = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let ours = Socket::at(&path).unwrap();
+    std::fs::rename(&path, folder.path().join("kept")).unwrap();
+    let _second = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    ours.remove().unwrap();
+    assert!(path.exists(), "it is another daemon's");
+    std::fs::rename(folder.path().join("kept"), &path).unwrap();
+    ours.remove().unwrap();
+    assert!(!path.exists());
+    ours.remove().unwrap();
+    drop(first);
+}
