@@ -5,7 +5,7 @@
 
 mod end;
 mod events;
-mod filters;
+pub mod filters;
 mod job;
 pub mod places;
 mod report;

@@ -59,16 +59,20 @@ fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceEr
     move |source| PlaceError::Io { act, path, source }
 }
 
-/// The directory for things that do not outlive a boot: /run/runtime for root, else $XDG_RUNTIME_DIR/runtime, else
-/// /tmp/runtime-UID.
+/// The directory for things that do not outlive a boot: /run/runtime for root, else $XDG_RUNTIME_DIR/runtime when that
+/// directory is ours, else /tmp/runtime-UID.
 pub fn run_dir() -> PathBuf {
     let uid = process::effective_uid();
     if uid == 0 {
         return PathBuf::from("/run/runtime");
     }
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) if Path::new(&directory).is_absolute() => Path::new(&directory).join("runtime"),
-        _ => PathBuf::from(format!("/tmp/runtime-{uid}")),
+    // After su(1) the variable may name another user's directory.
+    let own = |directory: &PathBuf| {
+        directory.is_absolute() && fs::metadata(directory).is_ok_and(|metadata| metadata.uid() == uid)
+    };
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(own) {
+        Some(directory) => directory.join("runtime"),
+        None => PathBuf::from(format!("/tmp/runtime-{uid}")),
     }
 }
 
