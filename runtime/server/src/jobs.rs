@@ -115,6 +115,21 @@ pub enum NotFound {
     Ambiguous(Vec<String>),
 }
 
+/// What is kept of jobs that have ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// So many of them.
+    pub records_max: usize,
+    /// So much of their output.
+    pub logs_bytes_max: u64,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept { records_max: RECORDS_MAX, logs_bytes_max: LOGS_BYTES_MAX }
+    }
+}
+
 /// All jobs of this server.
 #[derive(Debug)]
 pub struct Registry {
@@ -126,8 +141,7 @@ pub struct Registry {
     inner: Mutex<Inner>,
     open: watch::Sender<usize>,
     stopping: watch::Sender<bool>,
-    logs_bytes_max: u64,
-    records_max: usize,
+    kept: Kept,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +155,7 @@ struct Inner {
 
 impl Registry {
     /// A registry without jobs. `directory` exists and is empty.
-    pub fn new(link: Link, directory: PathBuf, policy: &Policy) -> Arc<Registry> {
+    pub fn new(link: Link, directory: PathBuf, policy: &Policy, kept: Kept) -> Arc<Registry> {
         Arc::new(Registry {
             link,
             directory,
@@ -151,8 +165,7 @@ impl Registry {
             inner: Mutex::default(),
             open: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
-            logs_bytes_max: LOGS_BYTES_MAX,
-            records_max: RECORDS_MAX,
+            kept,
         })
     }
 
@@ -309,8 +322,8 @@ impl Registry {
     /// Takes the oldest out of the records until the bounds hold. The newest stays whatever its size.
     fn expire(&self, inner: &mut Inner) -> Vec<Arc<Job>> {
         let mut expired = Vec::new();
-        while inner.ended.len() > self.records_max
-            || (inner.ended_bytes > self.logs_bytes_max && inner.ended.len() > 1)
+        while inner.ended.len() > self.kept.records_max
+            || (inner.ended_bytes > self.kept.logs_bytes_max && inner.ended.len() > 1)
         {
             let Some((id, bytes)) = inner.ended.pop_front() else { break };
             inner.ended_bytes = inner.ended_bytes.saturating_sub(bytes);

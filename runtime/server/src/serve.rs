@@ -1,7 +1,7 @@
 //! The gRPC server around the services, with its bounds, and its way down.
 
 use crate::api::{JobApi, NodeApi, REQUEST_BYTES_MAX};
-use crate::jobs::Registry;
+use crate::jobs::{Kept, Registry};
 use crate::link::{Link, Notice};
 use crate::listen::{CONNECTIONS_MAX, Connection, Listener, accept_all};
 use crate::peer::Allowed;
@@ -26,8 +26,6 @@ const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 const PENDING_RESETS_MAX: usize = 64;
 /// Streams that we reset because of the client's errors: the same.
 const ERROR_RESETS_MAX: usize = 64;
-/// A connection that is silent for so long is asked for a sign of life, and has as long to give it.
-const KEEPALIVE: Duration = Duration::from_secs(20);
 /// What a client may send ahead on one stream.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// And on all of one connection: stdin that a job does not read must not block the other streams.
@@ -80,7 +78,7 @@ impl Service {
     /// Every [`ServeError`].
     pub async fn serve(self, ready: impl FnOnce(&[String]) -> io::Result<()>) -> Result<(), ServeError> {
         let Service { link, mut notices, welcome, logs, allowed, listeners, connection } = self;
-        let registry = Registry::new(link.clone(), logs, &welcome.policy);
+        let registry = Registry::new(link.clone(), logs, &welcome.policy, Kept::default());
         let (health, router) = router(&registry, welcome).await?;
         let endpoints: Vec<String> = listeners.iter().map(Listener::endpoint).collect();
 
@@ -194,8 +192,9 @@ async fn router(
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
+        // No pings: every client is on this host, so the kernel tells when it is gone, and one that is merely stopped
+        // (Ctrl-Z) must not lose its job.
+        .http2_keepalive_interval(None)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .add_service(health_service)

@@ -150,6 +150,7 @@ impl Writer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Nothing),
             Err(error) => match answer.map(|error| error.errno) {
                 Some(Errno::ENOSPC) => Ok(Moved::DiskFull),
+                Some(errno) if errno.name() == "EDQUOT" => Ok(Moved::DiskFull),
                 _ => Err(error),
             },
         }

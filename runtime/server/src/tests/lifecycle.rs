@@ -1,13 +1,14 @@
 //! The queue, clients that go away, the way down, and who may connect.
 
 use super::harness::{World, channel, reason, spec, start, world};
-use crate::jobs::{OnDisconnect, Registry};
+use crate::jobs::{Kept, NotFound, OnDisconnect, Registry};
 use crate::listen::Listener;
 use crate::peer::Allowed;
 use runtime_plan::link::{ToLauncher, ToServer};
 use runtime_plan::outcome::Outcome;
 use runtime_plan::spec::{Spec, UncheckedSpec};
 use runtime_proto::v1::{self, job_service_client::JobServiceClient, node_service_client::NodeServiceClient};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -96,7 +97,7 @@ async fn without_a_client_a_job_goes_on_for_the_grace_or_for_ever() {
     let (launcher, link, _notices, welcome) = super::harness::linked();
     assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
     let place = tempfile::tempdir().unwrap();
-    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy);
+    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy, Kept::default());
     let (stays, presence) = registry.submit(checked("stays"), OnDisconnect::Continue).unwrap();
     drop(presence);
     let (goes, presence) = registry.submit(checked("goes"), OnDisconnect::Cancel).unwrap();
@@ -130,7 +131,7 @@ async fn pipes_that_stay_open_do_not_hold_back_the_end_for_ever() {
     let (launcher, link, _notices, welcome) = super::harness::linked();
     assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
     let place = tempfile::tempdir().unwrap();
-    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy);
+    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy, Kept::default());
     let (job, _presence) = registry.submit(checked("daemon"), OnDisconnect::Continue).unwrap();
     let (id, _) = launcher.started().await;
     let _open = launcher.accept(&id, false, 1);
@@ -142,6 +143,42 @@ async fn pipes_that_stay_open_do_not_hold_back_the_end_for_ever() {
     let progress = progress.wait_for(|progress| progress.end.is_some()).await.unwrap();
     let Some(crate::jobs::End::Finished(finished)) = &progress.end else { panic!("{:?}", progress.end) };
     assert!(finished.report.cleanup_errors[0].contains("output was cut"));
+}
+
+/// Runs jobs that write this much, one after the other, and says which are still known, with their logs.
+async fn kept(kept: Kept, bytes: &[usize]) -> Vec<bool> {
+    let (launcher, link, _notices, welcome) = super::harness::linked();
+    assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
+    let place = tempfile::tempdir().unwrap();
+    let registry = Registry::new(link, place.path().to_owned(), &welcome.policy, kept);
+    let mut jobs = Vec::new();
+    for bytes in bytes {
+        let (job, _presence) = registry.submit(checked("write"), OnDisconnect::Continue).unwrap();
+        let (id, _) = launcher.started().await;
+        let mut ends = launcher.accept(&id, false, u64::MAX);
+        ends.stdout.as_mut().unwrap().write_all(&vec![b'x'; *bytes]).unwrap();
+        launcher.say_finished(&id, Outcome::Exited { code: 0 });
+        drop(ends);
+        assert!(matches!(launcher.recv().await, ToLauncher::Acknowledge { .. }));
+        jobs.push(job);
+    }
+    registry.shut_down().await;
+    let is_kept = |job: &std::sync::Arc<crate::jobs::Job>| {
+        let known = registry.find(job.id.as_str()).err() != Some(NotFound::Unknown);
+        assert_eq!(known, job.log.exists(), "a record and its log go together");
+        known
+    };
+    jobs.iter().map(is_kept).collect()
+}
+
+#[tokio::test]
+async fn the_oldest_records_go_with_their_logs() {
+    let few = Kept { records_max: 2, logs_bytes_max: u64::MAX };
+    assert_eq!(kept(few, &[1, 1, 1, 1]).await, [false, false, true, true]);
+    let small = Kept { records_max: 100, logs_bytes_max: 1_000 };
+    assert_eq!(kept(small, &[600, 300, 300, 300]).await, [false, true, true, true]);
+    // The newest is kept whatever its size.
+    assert_eq!(kept(small, &[10, 5_000]).await, [false, true]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
