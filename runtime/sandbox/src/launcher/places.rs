@@ -127,7 +127,7 @@ impl Instance {
 
     fn lock(path: &Path) -> Result<Option<File>, PlaceError> {
         make_directory(path, 0o711)?;
-        lock_file(&path.join("lock"))
+        lock_file(&path.join("lock"), Absent::Make)
     }
 
     /// Removes the directory with all that is in it, and what of the run directory is empty then.
@@ -159,13 +159,22 @@ fn random_name() -> Result<String, PlaceError> {
     Ok(uuid.chars().filter(char::is_ascii_hexdigit).take(16).collect())
 }
 
-/// Locks a file, made if need be; `None` when somebody holds it. A file that its last holder removed meanwhile is made anew.
-fn lock_file(path: &Path) -> Result<Option<File>, PlaceError> {
+/// What happens when there is no lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// It is made.
+    Make,
+    /// It is an error of the kind `NotFound`.
+    Fail,
+}
+
+/// Locks a file; `None` when somebody holds it. A file that its last holder removed meanwhile counts as absent.
+fn lock_file(path: &Path, absent: Absent) -> Result<Option<File>, PlaceError> {
     loop {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(absent == Absent::Make)
             .truncate(false)
             .mode(0o600)
             .custom_flags(NOFOLLOW)
@@ -194,7 +203,11 @@ fn remove_instance(path: &Path) -> Result<(), PlaceError> {
     let parent = file::open_dir_path(parent).map_err(failed)?;
     let name = std::ffi::CString::new(name.as_bytes())
         .map_err(|_nul| failed(Error { act: "remove", errno: Errno::EINVAL }))?;
-    file::remove_tree(parent.as_fd(), &name).map_err(failed)
+    match file::remove_tree(parent.as_fd(), &name) {
+        // A sweep of another launcher was faster, once the lock in it was gone.
+        Err(error) if error.errno == Errno::ENOENT => Ok(()),
+        other => other.map_err(failed),
+    }
 }
 
 /// Removes what dead launchers left: their cgroups with every process in them, and their directories. Returns the names.
@@ -209,10 +222,13 @@ pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, Plac
     for entry in entries {
         let path = entry.map_err(io_error("list", &instances))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        // A launcher that has made its directory and not yet its lock loses nothing: it makes both again under a new name.
-        let held = match lock_file(&path.join("lock")) {
+        // No lock is made here: it would keep a launcher that is on its way down from removing its directory.
+        let held = match lock_file(&path.join("lock"), Absent::Fail) {
             Ok(held) => held,
-            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                remove_empty(&path)?;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         if let Some(_lock) = held {
@@ -222,6 +238,17 @@ pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, Plac
         }
     }
     Ok(swept)
+}
+
+/// A directory without a lock: of a launcher that removes it, of one that died before it had its lock, or of one that has
+/// made it just now, which loses nothing: it makes both again under a new name.
+fn remove_empty(path: &Path) -> Result<(), PlaceError> {
+    match fs::remove_dir(path) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(io_error("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A block of host ids, held by a lock: no two launchers of the host use the same id.
@@ -255,7 +282,7 @@ impl Slots {
         make_directory(&slots, 0o711)?;
         for block in 0..BLOCKS_MAX {
             let path = slots.join(block.to_string());
-            if let Some(lock) = lock_file(&path)? {
+            if let Some(lock) = lock_file(&path, Absent::Make)? {
                 let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
                 return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS - 1).collect() });
             }
@@ -333,5 +360,24 @@ mod tests {
         assert!(!dead_path.exists());
         assert!(living.path.exists());
         living.remove().unwrap();
+    }
+
+    #[test]
+    fn a_sweep_does_not_get_into_the_way_of_launchers_that_come_and_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let nothing = cgroup::discover(&directory.path().join("no-cgroups"), "", false);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweeper = scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(sweep(directory.path(), &nothing).unwrap(), Vec::<String>::new());
+                }
+            });
+            for _ in 0..200 {
+                Instance::lease(directory.path()).unwrap().remove().unwrap();
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            sweeper.join().unwrap();
+        });
     }
 }
