@@ -37,6 +37,8 @@ const WORKERS_MAX: usize = 4;
 enum RunError {
     #[error("failed to take over descriptor {number}: {source}")]
     Adopt { number: i32, source: runtime_sys::Error },
+    #[error("failed to name the process: {0}")]
+    Name(runtime_sys::Error),
     #[error(transparent)]
     Confine(#[from] confine::ConfineError),
     #[error(transparent)]
@@ -100,6 +102,8 @@ struct Inherited {
 
 fn try_run(args: ServerArgs) -> Result<(), RunError> {
     let inherited = adopt(&args)?;
+    // The program was started through a link, which would be its name in ps(1).
+    runtime_sys::process::set_name(c"runtime-server").map_err(RunError::Name)?;
     let confined = confine::confine(&args.state_dir)?;
     match confined {
         Some(landlock) => tracing::debug!(abi = landlock.abi, full = landlock.fully_enforced, "confined"),

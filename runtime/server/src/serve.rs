@@ -27,9 +27,9 @@ const PENDING_RESETS_MAX: usize = 64;
 /// Streams that we reset because of the client's errors: the same.
 const ERROR_RESETS_MAX: usize = 64;
 /// What a client may send ahead on one stream.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// And on all of one connection: stdin that a job does not read must not block the other streams.
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// How long streams may take to tell the end on the way down.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// How long the launcher may take to make room for the last message.

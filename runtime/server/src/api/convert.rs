@@ -6,7 +6,7 @@ mod job;
 mod outcome;
 mod spec;
 
-pub use job::{finished_to_wire, job_to_wire, started_to_wire, state_from_wire};
+pub use job::{finished_to_wire, job_to_wire, started_to_wire, state_from_wire, state_to_wire};
 pub use outcome::{enforcement_to_wire, exit_status, outcome_to_wire};
 pub use spec::{on_disconnect_from_wire, spec_from_wire};
 

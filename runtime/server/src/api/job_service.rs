@@ -1,6 +1,6 @@
 //! JobService: Run, Attach, Get, List, Cancel.
 
-use super::convert::{job_to_wire, on_disconnect_from_wire, spec_from_wire, state_from_wire};
+use super::convert::{job_to_wire, on_disconnect_from_wire, spec_from_wire, state_from_wire, state_to_wire};
 use super::errors::{Reason, from_not_found, from_not_taken, from_refusal, launcher_gone};
 use super::follow::{Event, Follower};
 use super::input::{self, Later};
@@ -183,21 +183,25 @@ impl JobService for JobApi {
         let wanted = state_from_wire(request.state)?;
         let page_size = page_size(request.page_size)?;
         let before = page_token(&request.page_token)?;
+        // Only what is cheap is done while nobody else can reach the records.
+        let mut found: Vec<Arc<Job>> = Vec::new();
+        self.registry.newest_first(before, |job| {
+            if wanted.is_none_or(|state| state == state_to_wire(job.state())) {
+                found.push(Arc::clone(job));
+            }
+            found.len() <= page_size
+        });
         let mut jobs: Vec<v1::Job> = Vec::new();
         let mut bytes = 0;
-        let mut more = false;
-        self.registry.newest_first(before, |job| {
+        for job in found.iter().take(page_size) {
             let wire = self.wire(job);
-            if wanted.is_some_and(|state| wire.state != i32::from(state)) {
-                return true;
-            }
             bytes += wire.encoded_len();
-            more = jobs.len() == page_size || (bytes > PAGE_BYTES_MAX && !jobs.is_empty());
-            if !more {
-                jobs.push(wire);
+            if bytes > PAGE_BYTES_MAX && !jobs.is_empty() {
+                break;
             }
-            !more
-        });
+            jobs.push(wire);
+        }
+        let more = jobs.len() < found.len();
         let last = jobs.last().filter(|_| more);
         let next_page_token = last.map(|job| job.job_id.clone()).unwrap_or_default();
         Ok(Response::new(v1::ListResponse { jobs, next_page_token }))

@@ -134,6 +134,11 @@ impl Job {
         self.progress.clone()
     }
 
+    /// Where it is now.
+    pub fn state(&self) -> State {
+        self.progress.borrow().state
+    }
+
     /// How far its log is, now and later.
     pub fn written(&self) -> watch::Receiver<Written> {
         self.written.clone()

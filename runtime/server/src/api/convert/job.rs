@@ -60,7 +60,8 @@ pub fn state_from_wire(number: i32) -> Result<Option<v1::JobState>, Status> {
     }
 }
 
-fn state_to_wire(state: State) -> v1::JobState {
+/// A state as clients see it.
+pub fn state_to_wire(state: State) -> v1::JobState {
     match state {
         State::Queued => v1::JobState::Queued,
         State::Starting | State::Accepted { .. } => v1::JobState::Starting,
