@@ -74,8 +74,12 @@ pub fn open_path(dir: Option<BorrowedFd<'_>>, path: &CStr, nofollow: bool) -> Re
 }
 
 /// Switches attributes on for a mount, with those below it when `recursive`: all or none. mount_setattr(2).
+///
+/// It is also cut off from the mounts that it was cloned from: what is mounted beneath those later would
+/// appear here too, without any of these attributes.
 pub fn set_attrs(tree: BorrowedFd<'_>, recursive: bool, attrs: Attrs) -> Result<()> {
-    let change = Change { set: u64::from(attrs.flags().bits()), ..Change::default() };
+    let set = u64::from(attrs.flags().bits());
+    let change = Change { set, propagation: libc::MS_PRIVATE, ..Change::default() };
     set_attributes(tree, c"", recursive, &change)
 }
 

@@ -35,6 +35,7 @@ use runtime_sys::{
     file, pidfd,
     poll::{Epoll, Interest, SignalFd},
     process,
+    rlimit::{self, Resource},
 };
 use server::Server;
 use start::Compiled;
@@ -216,6 +217,7 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let proof = SingleThreaded::prove().map_err(kernel("make sure that there is one thread"))?;
     let embedded = matches!(options.mode, Mode::Embedded { .. });
     detach_from_terminal(embedded)?;
+    shed(settings::is_rootful()?)?;
     // Before anything is read or opened: what inits are copies of should be small and know nothing.
     let zygote = zygote::start(&proof).map_err(kernel("start the zygote"))?;
     let run_dir = places::run_dir();
@@ -265,6 +267,18 @@ fn detach_from_terminal(embedded: bool) -> Result<(), LauncherError> {
     }
     process::set_umask(0o022).map_err(kernel("set the umask"))?;
     process::set_name(c"runtime").map_err(kernel("set the name"))
+}
+
+/// What every process of ours would inherit, jobs included. Supplementary groups open files of the host to a job, and a
+/// sandbox cannot leave them, for in its user namespace setgroups is denied; without root nobody can. The kernel bounds the
+/// descriptors in flight over sockets per host uid by the sender's soft limit of open files: a job without an id of its own
+/// could use them up under the usual 1024.
+fn shed(rootful: bool) -> Result<(), LauncherError> {
+    if rootful {
+        process::drop_supplementary_groups().map_err(kernel("leave the supplementary groups"))?;
+    }
+    let (_soft, hard) = rlimit::get(Resource::Nofile).map_err(kernel("read the limit of open files"))?;
+    rlimit::set(Resource::Nofile, hard, hard).map_err(kernel("raise the limit of open files"))
 }
 
 fn assemble(

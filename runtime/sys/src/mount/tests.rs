@@ -85,6 +85,34 @@ fn a_clone_is_read_only_while_its_source_is_not() {
 }
 
 #[test]
+fn what_is_mounted_on_the_source_later_stays_out_of_the_clone() {
+    if !need_root("mounts") {
+        return;
+    }
+    in_child::run(|| {
+        enter_namespace()?;
+        attach(tmpfs(Attrs::default())?.as_fd(), open_dir_path("/tmp".as_ref())?.as_fd(), c"")?;
+        let source = open_dir_path("/tmp".as_ref())?;
+        // As / is on most hosts: what appears on one of its mounts appears on all copies of it.
+        let shared = Change { propagation: libc::MS_SHARED, ..Change::default() };
+        set_attributes(source.as_fd(), c"", true, &shared)?;
+        for place in [c"below", c"kept", c"shared"] {
+            make_dir_at(source.as_fd(), place, 0o755)?;
+        }
+        let kept = clone_tree(source.as_fd(), c"", true)?;
+        set_attrs(kept.as_fd(), true, Attrs { read_only: true, ..Attrs::default() })?;
+        attach(kept.as_fd(), source.as_fd(), c"kept")?;
+        attach(clone_tree(source.as_fd(), c"", false)?.as_fd(), source.as_fd(), c"shared")?;
+        let late = tmpfs(Attrs::default())?;
+        create_file_at(late.as_fd(), c"late", b"", 0o644)?;
+        attach(late.as_fd(), source.as_fd(), c"below")?;
+        let there = |path: &str| stat_path(path.as_ref(), false).is_ok();
+        expect("a plain clone gets it", there("/tmp/below/late") && there("/tmp/shared/below/late"))?;
+        expect("ours does not", there("/tmp/kept/below") && !there("/tmp/kept/below/late"))
+    });
+}
+
+#[test]
 fn a_link_at_the_end_is_not_followed() {
     if !need_root("mounts") {
         return;
