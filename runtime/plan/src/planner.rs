@@ -68,7 +68,7 @@ pub fn plan(
         );
     }
     let limits = limits::decide(spec, profile, policy)?;
-    let workspace = decide_workspace(spec, policy, facts)?;
+    let workspace = decide_workspace(spec, policy, facts, walls_off)?;
     let walls = walls::decide(profile, facts, &workspace, walls_off)?;
     let stands = |wall: Wall| walls.stand.contains_key(&wall);
     // Without that wall, which only a test takes down, the job is root of its namespace: a change of ids or an exec would
@@ -131,7 +131,12 @@ fn cpus(millicores: u64, host: u32) -> u32 {
     wanted.min(host).max(1)
 }
 
-fn decide_workspace(spec: &Spec, policy: &Policy, facts: &HostFacts) -> Result<WorkspacePlan, Refusal> {
+fn decide_workspace(
+    spec: &Spec,
+    policy: &Policy,
+    facts: &HostFacts,
+    walls_off: &WallsOff,
+) -> Result<WorkspacePlan, Refusal> {
     if spec.workspace == WorkspaceRequest::Scratch {
         return Ok(WorkspacePlan::Scratch);
     }
@@ -151,8 +156,10 @@ fn decide_workspace(spec: &Spec, policy: &Policy, facts: &HostFacts) -> Result<W
                 .to_owned(),
         );
     };
+    // Rootless there is one id, the caller's own: nothing to map.
+    let idmap = facts.rootful && directory.idmap && !walls_off.contains(Wall::Idmap);
     // Without an id map the owner's own id would be the job's host uid, and host uid 0 is never mapped.
-    if facts.rootful && !directory.idmap && (directory.uid == 0 || directory.gid == 0) {
+    if facts.rootful && !idmap && (directory.uid == 0 || directory.gid == 0) {
         return refuse(
             RefusalReason::WallUnavailable,
             format!(
@@ -165,8 +172,7 @@ fn decide_workspace(spec: &Spec, policy: &Policy, facts: &HostFacts) -> Result<W
     Ok(WorkspacePlan::HostDirectory {
         uid: directory.uid,
         gid: directory.gid,
-        // Rootless there is one id, the caller's own: nothing to map.
-        idmap: facts.rootful && directory.idmap,
+        idmap,
         read_only: directory.read_only,
     })
 }

@@ -11,10 +11,10 @@ use std::{
 };
 
 pub const PROBES: &[Probe] = &[
-    Probe::new("E12.char", "make a character device", "seccomp,capabilities,landlock,user", make_node)
+    Probe::new("E12.char", "make a character device", "seccomp,capabilities,landlock,user,cgroup", make_node)
         .args(&[libc::S_IFCHR as i64, 1, 3])
-        .note("CAP_MKNOD counts in the host's user namespace only"),
-    Probe::new("E12.block", "make a block device", "seccomp,capabilities,landlock,user", make_node).args(&[
+        .note("CAP_MKNOD counts in the host's user namespace only; the devices controller of v1 refuses mknod besides"),
+    Probe::new("E12.block", "make a block device", "seccomp,capabilities,landlock,user,cgroup", make_node).args(&[
         libc::S_IFBLK as i64,
         7,
         0,

@@ -25,7 +25,8 @@ pub const PROBES: &[Probe] = &[
     .args(&[1]),
     Probe::new("E18.setrlimit", "lower RLIMIT_CORE by setrlimit", "seccomp", change_core).args(&[2]),
     Probe::new("R10.files", "open more than 1024 files", "rlimits", open_files).inside(),
-    Probe::new("R12.real_time", "scheduling class SCHED_FIFO", HOST_CAPABILITY, real_time),
+    Probe::new("R12.real_time", "scheduling class SCHED_FIFO", "capabilities,user,cgroup", real_time)
+        .note("a group of v1's cpu controller has no real-time share"),
     Probe::new("R12.nice", "niceness -20", HOST_CAPABILITY, nice),
     Probe::new("R12.io_class", "real-time I/O class", HOST_CAPABILITY, io_class),
     Probe::new("R12.mlock", "lock 1 MiB of memory", "rlimits", mlock),
