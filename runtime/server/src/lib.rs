@@ -21,11 +21,10 @@ pub use args::ServerArgs;
 
 use listen::{Connection, Listener};
 use peer::Allowed;
-use runtime_sys::file::try_lock_exclusive;
 use runtime_sys::inherit::adopt_fd;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,8 +44,6 @@ enum RunError {
     Link(#[from] link::LinkError),
     #[error("failed to {act}: {source}")]
     State { act: &'static str, source: std::io::Error },
-    #[error("another server uses the state directory {0:?}")]
-    StateInUse(PathBuf),
     #[error("failed to start the threads of the server: {0}")]
     Threads(std::io::Error),
     #[error(transparent)]
@@ -111,7 +108,7 @@ fn try_run(args: ServerArgs) -> Result<(), RunError> {
             tracing::warn!("this kernel has no landlock: the server is held by its uid and its filter only")
         }
     }
-    let (_lock, logs) = prepare_state(&args.state_dir)?;
+    let logs = make_logs(&args.state_dir)?;
     let welcome = link::greet(&inherited.link)?;
     let workers = runtime_sys::process::allowed_cpus().unwrap_or(1).clamp(1, WORKERS_MAX);
     let threads = tokio::runtime::Builder::new_multi_thread()
@@ -138,36 +135,12 @@ fn adopt(args: &ServerArgs) -> Result<Inherited, RunError> {
     })
 }
 
-/// Takes the state directory, and an empty place for logs in it: logs of a server before this one belong to no
-/// record. The lock is on the directory itself and lasts as long as the file.
-fn prepare_state(state_dir: &Path) -> Result<(File, PathBuf), RunError> {
-    let failed = |act| move |source| RunError::State { act, source };
-    let lock = File::open(state_dir).map_err(failed("open the state directory"))?;
-    match try_lock_exclusive(lock.as_fd()) {
-        Ok(true) => {}
-        Ok(false) => return Err(RunError::StateInUse(state_dir.to_owned())),
-        Err(error) => return Err(failed("lock the state directory")(error.into())),
-    }
-    let mut logs = state_dir.join("jobs");
-    if let Err(error) = remove_old(&logs) {
-        if error.kind() != std::io::ErrorKind::PermissionDenied {
-            return Err(failed("remove the logs of an earlier server")(error));
-        }
-        // An earlier server had another uid, and only root can remove what it left.
-        tracing::warn!(path = %logs.display(), "the logs of an earlier server belong to another uid and stay");
-        logs = state_dir.join(format!("jobs-{}", runtime_sys::process::effective_uid()));
-        remove_old(&logs).map_err(failed("remove the logs of an earlier server"))?;
-    }
-    std::fs::create_dir(&logs).map_err(failed("make the directory of logs"))?;
-    Ok((lock, logs))
-}
-
-/// Removes a tree; one that is not there is no error.
-fn remove_old(tree: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(tree) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Makes the place for logs. The launcher has given us an empty state directory that nobody else uses.
+fn make_logs(state_dir: &Path) -> Result<PathBuf, RunError> {
+    let logs = state_dir.join("jobs");
+    let made = std::fs::create_dir(&logs);
+    made.map_err(|source| RunError::State { act: "make the directory of logs", source })?;
+    Ok(logs)
 }
 
 async fn serve(

@@ -4,6 +4,5 @@ mod attach;
 mod harness;
 mod lifecycle;
 mod run;
-mod state;
 
 pub(crate) use harness::welcome;

@@ -153,8 +153,7 @@ fn host_directory(
     }
     // Root that runs a job in a user's directory wants it to work there as that user, not to be shut out of it as a
     // stranger: an id map has room for one owner.
-    let owner =
-        runtime_sys::file::stat_fd(directory.fd).map_err(|source| HostError::Idmap { source })?;
+    let owner = runtime_sys::file::stat_fd(directory.fd).map_err(|source| HostError::Idmap { source })?;
     let proof = SingleThreaded::prove().map_err(|source| HostError::Threads { source })?;
     let idmap = idmap::works(&proof, directory.fd, owner.uid, slot)?;
     Ok(HostDirectory { path, read_only, uid: owner.uid, gid: owner.gid, idmap })

@@ -140,7 +140,8 @@ fn write_user_sysctls(order: &Order, new_root: &NewRoot) -> Result<(), Failure> 
         return Ok(());
     }
     for (item, (name, value)) in order.plan.user_sysctls.iter().enumerate() {
-        let failed = |error: Error| Failure { step: Step::UserSysctls, item: item as u32, errno: error.errno.0 };
+        let failed =
+            |error: Error| Failure { step: Step::UserSysctls, item: item as u32, errno: error.errno.0 };
         let path = root::c_path(name).map_err(failed)?;
         let sysctl = file::open_beneath(directory.as_fd(), &path, true, false).map_err(failed)?;
         file::write_fd(sysctl.as_fd(), value.to_string().as_bytes()).map_err(failed)?;

@@ -7,10 +7,7 @@ use crate::inside::{
     order::{Order, OrderFds},
     step::{Failure, Record, Step},
 };
-use runtime_plan::{
-    launch::Rlimit,
-    wall::Wall,
-};
+use runtime_plan::{launch::Rlimit, wall::Wall};
 use runtime_sys::{
     Errno, Error, caps, file,
     process::{self, ExecStrings},
@@ -41,7 +38,11 @@ pub const MISSING_INTERPRETER: i32 = 80;
 pub fn prepare(order: &Order, fds: &mut OrderFds) -> Result<Prepared, Failure> {
     let command = &order.plan.command;
     let c_string = |bytes: &[u8]| {
-        CString::new(bytes).map_err(|_nul| Failure { step: Step::ReceiveOrder, item: 0, errno: Errno::EINVAL.0 })
+        CString::new(bytes).map_err(|_nul| Failure {
+            step: Step::ReceiveOrder,
+            item: 0,
+            errno: Errno::EINVAL.0,
+        })
     };
     let strings = |list: &[Vec<u8>]| list.iter().map(|bytes| c_string(bytes)).collect::<Result<Vec<_>, _>>();
     let stdin = match fds.stdin.take() {
@@ -73,7 +74,13 @@ fn candidates(argv: &[Vec<u8>], path: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Becomes the job, or writes a record to `failures` and exits.
-pub fn run(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared, failures: BorrowedFd<'_>) -> ! {
+pub fn run(
+    order: &Order,
+    entered: &Entered,
+    fds: &OrderFds,
+    prepared: &Prepared,
+    failures: BorrowedFd<'_>,
+) -> ! {
     let failure = become_job(order, entered, fds, prepared);
     // When even this write fails there is nobody left to tell: init sees the exit code.
     let told = file::write_fd(failures, &Record::Failed(failure).to_bytes());
@@ -126,7 +133,8 @@ fn set_rlimits(order: &Order) -> Result<(), Failure> {
         return Ok(());
     }
     for (item, (limit, soft, hard)) in order.plan.rlimits.iter().enumerate() {
-        let failed = |error: Error| Failure { step: Step::ResourceLimit, item: item as u32, errno: error.errno.0 };
+        let failed =
+            |error: Error| Failure { step: Step::ResourceLimit, item: item as u32, errno: error.errno.0 };
         let number = |value: &Option<u64>| value.unwrap_or(u64::MAX);
         rlimit::set(sys_resource(*limit), number(soft), number(hard)).map_err(failed)?;
     }

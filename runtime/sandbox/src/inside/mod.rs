@@ -63,7 +63,12 @@ fn supervise(proof: &SingleThreaded, launcher: BorrowedFd<'_>) -> Result<(), Fai
         Cloned::Parent { pid, pidfd } => {
             drop((failures_end, fds, prepared));
             lock(&init_filters)?;
-            tell_start(launcher, failures.as_fd(), &pidfd, entered.landlock.as_ref().map_or(0, |l| l.restricted().abi))?;
+            tell_start(
+                launcher,
+                failures.as_fd(),
+                &pidfd,
+                entered.landlock.as_ref().map_or(0, |l| l.restricted().abi),
+            )?;
             drop((failures, pidfd, entered.landlock));
             wait_for(launcher, pid, entered.scratch.as_ref())
         }
@@ -124,7 +129,9 @@ fn wait_for(launcher: BorrowedFd<'_>, leader: Pid, scratch: Option<&OwnedFd>) ->
         if pid == leader {
             let status = match reaped.status {
                 WaitStatus::Exited { code } => ExitStatus::Exited(code),
-                WaitStatus::Signalled { signal, core_dumped } => ExitStatus::Signalled { signal, core_dumped },
+                WaitStatus::Signalled { signal, core_dumped } => {
+                    ExitStatus::Signalled { signal, core_dumped }
+                }
             };
             let scratch_full = scratch.map_or(Ok((false, false)), is_full).map_err(at(Step::Exec))?;
             let record = Record::Exited { status, cpu_user_us: user, cpu_system_us: system, scratch_full };

@@ -255,7 +255,8 @@ fn make_proc(order: &Order, root: &mut NewRoot, source: Option<OwnedFd>) -> Resu
         // With `subset=pid` there is no /proc/sys: a second, whole /proc is mounted for the moment of writing.
         Err(error) if error.errno == Errno::ENOENT && order.plan.proc_subset_pid => {
             let whole = NewFilesystem::open(c"proc")?;
-            let whole = whole.create(Attrs { nosuid: true, nodev: true, noexec: true, ..Attrs::default() })?;
+            let whole =
+                whole.create(Attrs { nosuid: true, nodev: true, noexec: true, ..Attrs::default() })?;
             root.user_sysctls = Some(file::open_beneath(whole.as_fd(), c"sys/user", false, true)?);
         }
         Err(error) => return Err(error),
@@ -269,13 +270,15 @@ pub fn guard_proc(order: &Order) -> Result<(), Failure> {
         return Ok(());
     }
     for (item, path) in order.plan.proc_read_only.iter().enumerate() {
-        let failed = |error: Error| Failure { step: Step::ProcReadOnly, item: item as u32, errno: error.errno.0 };
+        let failed =
+            |error: Error| Failure { step: Step::ProcReadOnly, item: item as u32, errno: error.errno.0 };
         if let Some(opened) = open_if_there(path).map_err(failed)? {
             make_read_only(&opened).map_err(failed)?;
         }
     }
     for (item, path) in order.plan.proc_masked.iter().enumerate() {
-        let failed = |error: Error| Failure { step: Step::ProcMasked, item: item as u32, errno: error.errno.0 };
+        let failed =
+            |error: Error| Failure { step: Step::ProcMasked, item: item as u32, errno: error.errno.0 };
         if let Some(opened) = open_if_there(path).map_err(failed)? {
             mask(&opened).map_err(failed)?;
         }
@@ -305,7 +308,13 @@ fn mask(opened: &OwnedFd) -> Result<(), Error> {
         empty.set(c"size", c"4k")?;
         empty.set(c"nr_inodes", c"1")?;
         empty.set(c"mode", c"0555")?;
-        empty.create(Attrs { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attrs::default() })?
+        empty.create(Attrs {
+            read_only: true,
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+            ..Attrs::default()
+        })?
     } else {
         // The node was checked to be the null device when it was bound.
         let null = mount::open_path(None, c"/dev/null", true)?;

@@ -290,7 +290,9 @@ impl Record {
                 Some(Record::Failed(Failure { step, item: word(8), errno: word(12) as i32 }))
             }
             STARTED => Some(Record::Started { landlock_abi: word(4) }),
-            EXITED => Some(exited(ExitStatus::Exited(i32::try_from(word(4)).ok().filter(|code| *code < 256)?))),
+            EXITED => {
+                Some(exited(ExitStatus::Exited(i32::try_from(word(4)).ok().filter(|code| *code < 256)?)))
+            }
             SIGNALLED => Some(exited(ExitStatus::Signalled { signal: signal?, core_dumped: false })),
             SIGNALLED_CORE => Some(exited(ExitStatus::Signalled { signal: signal?, core_dumped: true })),
             _ => None,

@@ -178,7 +178,8 @@ impl Launcher {
     pub fn job_is_due(&mut self, serial: u64, now: Duration) {
         let Some(job) = self.jobs.get(&serial) else { return };
         let is_due = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        let (kill, wall, poll) = (is_due(job.times.kill), is_due(job.wall_deadline()), is_due(job.times.poll));
+        let (kill, wall, poll) =
+            (is_due(job.times.kill), is_due(job.wall_deadline()), is_due(job.times.poll));
         if kill {
             self.kill(serial);
         }
@@ -223,7 +224,9 @@ impl Launcher {
         job.times.poll = Some(now + next);
         let allowed = job.plan.limits.memory_bytes;
         let used = job.polled.and_then(|polled| polled.memory_peak_bytes);
-        if matches!(job.plan.tree_limits, TreeLimits::Fallback { .. }) && used.is_some_and(|used| used > allowed) {
+        if matches!(job.plan.tree_limits, TreeLimits::Fallback { .. })
+            && used.is_some_and(|used| used > allowed)
+        {
             let evidence = "polled resident memory of the tree".to_owned();
             self.end(serial, Job::limit_hit(LimitName::Memory, allowed, used, evidence), true);
         }

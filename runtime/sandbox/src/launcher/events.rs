@@ -51,9 +51,9 @@ impl Launcher {
             if self.is_over() {
                 return Ok(());
             }
-            let timeout = self.next_deadline().map_or(TURN_MAX, |deadline| {
-                deadline.saturating_sub(time::monotonic_now()).min(TURN_MAX)
-            });
+            let timeout = self
+                .next_deadline()
+                .map_or(TURN_MAX, |deadline| deadline.saturating_sub(time::monotonic_now()).min(TURN_MAX));
             self.epoll.wait(&mut events, Some(timeout)).map_err(kernel("wait for events"))?;
             for event in &events {
                 self.handle(*event, &mut buffer)?;

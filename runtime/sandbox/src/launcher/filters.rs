@@ -23,7 +23,9 @@ pub enum FilterError {
     #[error(transparent)]
     Compile(#[from] Error),
     /// The answers of one call do not fit the layers.
-    #[error("the rules of {0} mix answers that no stack of filters gives: allow with exceptions that refuse, or refuse with exceptions that allow")]
+    #[error(
+        "the rules of {0} mix answers that no stack of filters gives: allow with exceptions that refuse, or refuse with exceptions that allow"
+    )]
     Shape(String),
 }
 
@@ -120,12 +122,8 @@ fn alternatives(when: &[ArgumentCondition]) -> Vec<Vec<Condition>> {
 }
 
 fn choices(condition: &ArgumentCondition) -> Vec<Condition> {
-    let with = |compare, value| Condition {
-        argument: condition.argument,
-        dword: condition.dword,
-        compare,
-        value,
-    };
+    let with =
+        |compare, value| Condition { argument: condition.argument, dword: condition.dword, compare, value };
     let one = |compare| vec![with(compare, condition.value)];
     match condition.compare {
         Compare::Equal => one(seccomp::Compare::Equal),
@@ -171,11 +169,9 @@ const INIT_CALLS: [(u32, &str); 22] = [
 
 /// The filter of an init.
 pub fn compile_for_init(highest_known: u32) -> Result<Vec<Program>, FilterError> {
-    let rules = INIT_CALLS.iter().map(|(number, _why)| Rule { number: *number, any_of: Vec::new() }).collect();
-    let layer = Layer {
-        matched: seccomp::Answer::Allow,
-        otherwise: seccomp::Answer::Errno(DEFAULT_ERRNO),
-        rules,
-    };
+    let rules =
+        INIT_CALLS.iter().map(|(number, _why)| Rule { number: *number, any_of: Vec::new() }).collect();
+    let layer =
+        Layer { matched: seccomp::Answer::Allow, otherwise: seccomp::Answer::Errno(DEFAULT_ERRNO), rules };
     Ok(vec![seccomp::compile(&layer)?, seccomp::prologue(highest_known)])
 }

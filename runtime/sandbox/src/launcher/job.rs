@@ -9,14 +9,8 @@ use crate::{
     inside::step::{ExitStatus, Failure},
     launcher::places::Slot,
 };
-use runtime_plan::{
-    launch::LaunchPlan,
-    limit::LimitName,
-    link::JobId,
-    outcome::LimitHit,
-    wall::Enforcement,
-};
-use runtime_sys::{clone::Pid, cgroup::JobGroup};
+use runtime_plan::{launch::LaunchPlan, limit::LimitName, link::JobId, outcome::LimitHit, wall::Enforcement};
+use runtime_sys::{cgroup::JobGroup, clone::Pid};
 use std::{os::fd::OwnedFd, time::Duration};
 
 /// Why the launcher is ending a job.

@@ -12,6 +12,7 @@ mod report;
 mod server;
 pub mod settings;
 mod start;
+mod state_dir;
 mod verdict;
 
 use crate::{
@@ -39,15 +40,13 @@ use runtime_sys::{
 };
 use server::Server;
 use start::Compiled;
+use state_dir::{StateDir, StateDirError};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     net::TcpListener,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::fs::{DirBuilderExt, chown},
-    },
-    path::{Path, PathBuf},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
@@ -142,13 +141,11 @@ pub enum LauncherError {
     #[error(transparent)]
     Host(#[from] host::HostError),
     /// The state directory.
-    #[error("failed to make the state directory {path}: {source}; choose another with --state-dir")]
-    StateDir {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// A TCP socket that was handed to us.
+    #[error("failed to ask a TCP socket for its address: {0}")]
+    Tcp(io::Error),
     /// The server is gone and was not asked to go.
     #[error("the server ended by itself ({0}); all jobs were ended")]
     ServerDied(String),
@@ -182,6 +179,8 @@ pub struct Launcher {
     slots: Option<Slots>,
     instance: Option<Instance>,
     directory: Option<Directory>,
+    /// Held as long as we live.
+    _state_dir: StateDir,
     filters: HashMap<String, Rc<Compiled>>,
     jobs: BTreeMap<u64, Job>,
     by_id: HashMap<JobId, u64>,
@@ -237,8 +236,8 @@ fn serve(options: Options) -> Result<(), LauncherError> {
         Mode::Serve { unix, .. } => unix.iter().map(|listener| listener.path.clone()).collect(),
         Mode::Embedded { .. } => Vec::new(),
     };
-    let mut launcher =
-        assemble(proof, zygote, instance, slots, read, options, findings).inspect_err(|_error| unlink(&paths))?;
+    let mut launcher = assemble(proof, zygote, instance, slots, read, options, findings)
+        .inspect_err(|_error| unlink(&paths))?;
     let ran = launcher.run();
     let cleaned = launcher.clean_up();
     unlink(&paths);
@@ -294,16 +293,15 @@ fn assemble(
     let signals = SignalFd::new(&[SIGTERM, SIGINT, SIGHUP]).map_err(kernel("catch signals"))?;
     let server_uid = slots.as_ref().map(Slots::server_uid);
     let quiet = matches!(options.mode, Mode::Embedded { .. });
-    let (server, lifeline, directory) =
-        start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
+    let started = start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
     let epoll = Epoll::new().map_err(kernel("make an epoll"))?;
     let mut launcher = Launcher {
         proof,
         zygote,
-        server,
+        server: started.server,
         epoll,
         signals,
-        lifeline,
+        lifeline: started.lifeline,
         library: read.library,
         policy: read.policy,
         facts: read.facts,
@@ -311,7 +309,8 @@ fn assemble(
         groups: read.groups,
         slots,
         instance: Some(instance),
-        directory,
+        directory: started.directory,
+        _state_dir: started.state_dir,
         filters: HashMap::new(),
         jobs: BTreeMap::new(),
         by_id: HashMap::new(),
@@ -333,28 +332,34 @@ const SIGINT: i32 = 2;
 /// signal(7).
 const SIGTERM: i32 = 15;
 
+/// The server, and what of the mode the launcher keeps.
+struct Started {
+    server: Server,
+    lifeline: Option<OwnedFd>,
+    directory: Option<Directory>,
+    state_dir: StateDir,
+}
+
 fn start_server(
     proof: &SingleThreaded,
     instance: &Instance,
     server_uid: Option<u32>,
     mode: Mode,
     mut arguments: Vec<String>,
-) -> Result<(Server, Option<OwnedFd>, Option<Directory>), LauncherError> {
+) -> Result<Started, LauncherError> {
     let owner = process::effective_uid();
     arguments.extend(["--owner-uid".to_owned(), owner.to_string()]);
     match mode {
         Mode::Embedded { connection, lifeline, directory, .. } => {
-            let state_dir = instance.path.join("state");
-            make_state_dir(&state_dir, server_uid)?;
-            arguments.extend(["--state-dir".to_owned(), state_dir.to_string_lossy().into_owned()]);
+            let state_dir = StateDir::take(&instance.path.join("state"), server_uid)?;
             arguments.extend(["--connection-fd".to_owned(), connection.as_raw_fd().to_string()]);
-            let start = server::Start { arguments, fds: vec![connection.as_fd()], uid: server_uid };
+            let fds = vec![connection.as_fd()];
+            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
             let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            Ok((server, Some(lifeline), directory))
+            Ok(Started { server, lifeline: Some(lifeline), directory, state_dir })
         }
         Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent } => {
-            make_state_dir(&state_dir, server_uid)?;
-            arguments.extend(["--state-dir".to_owned(), state_dir.to_string_lossy().into_owned()]);
+            let state_dir = StateDir::take(&state_dir, server_uid)?;
             let mut fds = Vec::new();
             for listener in &unix {
                 arguments.push("--unix-listener-fd".to_owned());
@@ -362,11 +367,9 @@ fn start_server(
                 fds.push(listener.fd.as_fd());
             }
             for listener in &tcp {
-                let address = listener.local_addr().map_err(|source| LauncherError::StateDir {
-                    path: PathBuf::from("tcp"),
-                    source,
-                })?;
-                arguments.extend(["--tcp-listener-fd".to_owned(), format!("{}={address}", listener.as_raw_fd())]);
+                let address = listener.local_addr().map_err(LauncherError::Tcp)?;
+                arguments
+                    .extend(["--tcp-listener-fd".to_owned(), format!("{}={address}", listener.as_raw_fd())]);
                 fds.push(listener.as_fd());
             }
             if let Some(ready) = &ready_fd {
@@ -376,26 +379,16 @@ fn start_server(
             if let Some(gid) = socket_group {
                 arguments.extend(["--socket-gid".to_owned(), gid.to_string()]);
             }
-            let start = server::Start { arguments, fds, uid: server_uid };
+            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
             let server = server::start(proof, &start).map_err(kernel("start the server"))?;
             let lifeline = if die_with_parent {
                 Some(pidfd::open(process::parent_pid()).map_err(kernel("watch the parent"))?)
             } else {
                 None
             };
-            Ok((server, lifeline, None))
+            Ok(Started { server, lifeline, directory: None, state_dir })
         }
     }
-}
-
-/// The state directory belongs to the server, and to nobody else.
-fn make_state_dir(path: &Path, server_uid: Option<u32>) -> Result<(), LauncherError> {
-    let failed = |source| LauncherError::StateDir { path: path.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    if let Some(uid) = server_uid {
-        chown(path, Some(uid), Some(uid)).map_err(failed)?;
-    }
-    Ok(())
 }
 
 impl Launcher {

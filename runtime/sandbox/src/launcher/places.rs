@@ -42,7 +42,9 @@ pub enum PlaceError {
         source: io::Error,
     },
     /// A directory is somebody else's.
-    #[error("{path} belongs to uid {uid}, not to us: remove it, or set XDG_RUNTIME_DIR to a directory of your own")]
+    #[error(
+        "{path} belongs to uid {uid}, not to us: remove it, or set XDG_RUNTIME_DIR to a directory of your own"
+    )]
     Foreign {
         /// Which.
         path: PathBuf,
@@ -78,9 +80,11 @@ pub fn run_dir() -> PathBuf {
 
 /// Makes the run directory, or checks that the one that is there is ours and nobody else may write to it.
 pub fn make_run_dir(path: &Path) -> Result<(), PlaceError> {
-    make_directory(path, 0o711)?;
+    // As root the server, which has a uid of its own, must get through; a user has one uid for all.
+    make_directory(path, if process::effective_uid() == 0 { 0o711 } else { 0o700 })?;
     let metadata = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
-    let ours = metadata.is_dir() && metadata.uid() == process::effective_uid() && metadata.mode() & 0o022 == 0;
+    let ours =
+        metadata.is_dir() && metadata.uid() == process::effective_uid() && metadata.mode() & 0o022 == 0;
     if !ours {
         return Err(PlaceError::Foreign { path: path.to_owned(), uid: metadata.uid() });
     }
@@ -110,14 +114,16 @@ impl Instance {
     pub fn lease(run_dir: &Path) -> Result<Instance, PlaceError> {
         let instances = run_dir.join("instances");
         loop {
-            make_directory(run_dir, 0o711)?;
+            make_run_dir(run_dir)?;
             make_directory(&instances, 0o711)?;
             let name = random_name()?;
             let path = instances.join(&name);
             // A launcher that ends may take an empty parent away, and a sweep may take a directory that has no lock yet:
             // both only mean that it is made again.
             match Instance::lock(&path) {
-                Ok(Some(lock)) => return Ok(Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock }),
+                Ok(Some(lock)) => {
+                    return Ok(Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock });
+                }
                 Ok(None) => {}
                 Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -142,7 +148,9 @@ impl Instance {
                 Err(error)
                     if matches!(
                         error.kind(),
-                        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy
+                        io::ErrorKind::DirectoryNotEmpty
+                            | io::ErrorKind::NotFound
+                            | io::ErrorKind::ResourceBusy
                     ) => {}
                 // A run directory below a directory of root's stays.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && empty == &self.run_dir => {}
@@ -180,7 +188,8 @@ fn lock_file(path: &Path, absent: Absent) -> Result<Option<File>, PlaceError> {
             .custom_flags(NOFOLLOW)
             .open(path)
             .map_err(io_error("open", path))?;
-        let locked = file::try_lock_exclusive(file.as_fd()).map_err(|error| io_error("lock", path)(error.into()))?;
+        let locked =
+            file::try_lock_exclusive(file.as_fd()).map_err(|error| io_error("lock", path)(error.into()))?;
         if !locked {
             return Ok(None);
         }
@@ -232,7 +241,8 @@ pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, Plac
             Err(error) => return Err(error),
         };
         if let Some(_lock) = held {
-            cgroup::sweep(groups, name).map_err(|error| io_error("sweep the cgroups of", &path)(error.into()))?;
+            cgroup::sweep(groups, name)
+                .map_err(|error| io_error("sweep the cgroups of", &path)(error.into()))?;
             remove_instance(&path)?;
             swept.push(name.to_owned());
         }

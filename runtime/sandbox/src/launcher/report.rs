@@ -20,7 +20,9 @@ pub fn enforcement(
         let down = || plan.absent.get(&wall).cloned().unwrap_or_else(|| "not in the plan".to_owned());
         let (state, detail) = match plan.fallback.get(&wall) {
             Some(what) => (WallState::Fallback, fallback(plan, wall, what)),
-            None if plan.walls.contains_key(&wall) => (WallState::Up, detail(plan, wall, applied, landlock_abi)),
+            None if plan.walls.contains_key(&wall) => {
+                (WallState::Up, detail(plan, wall, applied, landlock_abi))
+            }
             None => (WallState::Down, down()),
         };
         WallReport { wall, state, detail }
@@ -50,13 +52,18 @@ fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi:
     let identity = plan.identity;
     match wall {
         Wall::User if identity.init_has_own_id => {
-            format!("uid {} and init's 0 are mapped to host ids of this job alone; setgroups denied; nested namespaces off", identity.uid)
+            format!(
+                "uid {} and init's 0 are mapped to host ids of this job alone; setgroups denied; nested namespaces off",
+                identity.uid
+            )
         }
         Wall::User => {
             format!("uid {} is mapped to the caller's; setgroups denied; nested namespaces off", identity.uid)
         }
         Wall::UidPerJob => "a host uid that no other running job has".to_owned(),
-        Wall::Mount => format!("own root of {} entries, read-only binds, nosuid, nodev; pivot_root", plan.root.len()),
+        Wall::Mount => {
+            format!("own root of {} entries, read-only binds, nosuid, nodev; pivot_root", plan.root.len())
+        }
         Wall::Pid => "own pid namespace and /proc, hidepid=invisible".to_owned(),
         Wall::Net => "empty network namespace, lo only".to_owned(),
         Wall::Ipc => "own SysV IPC and POSIX queues".to_owned(),
@@ -65,27 +72,27 @@ fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi:
         Wall::Idmap => "the workspace's files belong to their owner on disk".to_owned(),
         Wall::ReadOnlyRoot => "all but /workspace, /tmp, /dev/shm is read-only".to_owned(),
         Wall::MaskedProc => {
-            format!("{} paths of /proc hidden, {} read-only", plan.proc_masked.len(), plan.proc_read_only.len())
+            format!(
+                "{} paths of /proc hidden, {} read-only",
+                plan.proc_masked.len(),
+                plan.proc_read_only.len()
+            )
         }
         Wall::Rlimits => format!("{} limits", plan.rlimits.len()),
         Wall::NoNewPrivs => "set".to_owned(),
         Wall::Capabilities => "all five sets empty, secure bits locked".to_owned(),
         Wall::Landlock => format!("ABI {landlock_abi}, {} rules", plan.landlock.rules.len()),
-        Wall::Seccomp => format!("{} system calls have an entry, all others are refused", plan.syscalls.entries.len()),
+        Wall::Seccomp => {
+            format!("{} system calls have an entry, all others are refused", plan.syscalls.entries.len())
+        }
         Wall::Cgroup => controllers(applied.unwrap_or_default()),
     }
 }
 
 fn controllers(applied: Applied) -> String {
     let Applied { memory, swap, pids, cpu, io, devices } = applied;
-    let named = [
-        (memory, "memory"),
-        (swap, "swap"),
-        (pids, "pids"),
-        (cpu, "cpu"),
-        (io, "io"),
-        (devices, "devices"),
-    ];
+    let named =
+        [(memory, "memory"), (swap, "swap"), (pids, "pids"), (cpu, "cpu"), (io, "io"), (devices, "devices")];
     let pick = |wanted: bool| {
         let names: Vec<_> = named.iter().filter(|(on, _)| *on == wanted).map(|(_, name)| *name).collect();
         names.join(", ")

@@ -36,10 +36,12 @@ pub struct Server {
 /// How to start one.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// Arguments after `__server`, but for the link.
+    /// Arguments after `__server`, but for the link and the state directory.
     pub arguments: Vec<String>,
     /// Fds that go with it, under their own numbers.
     pub fds: Vec<BorrowedFd<'a>>,
+    /// Its working directory, where its state is.
+    pub state_dir: BorrowedFd<'a>,
     /// Its uid and gid; `None` without root, where it stays ours.
     pub uid: Option<u32>,
 }
@@ -49,14 +51,14 @@ pub fn start(proof: &SingleThreaded, start: &Start<'_>) -> Result<Server, Error>
     let (link, theirs) = socket::seqpacket_pair()?;
     let mut arguments = vec!["runtime".to_owned(), "__server".to_owned()];
     arguments.extend(["--link-fd".to_owned(), theirs.as_raw_fd().to_string()]);
+    arguments.extend(["--state-dir".to_owned(), ".".to_owned()]);
     arguments.extend(start.arguments.iter().cloned());
-    let c_strings = |strings: Vec<String>| strings.into_iter().filter_map(|text| CString::new(text).ok()).collect();
+    let c_strings =
+        |strings: Vec<String>| strings.into_iter().filter_map(|text| CString::new(text).ok()).collect();
     let arguments = ExecStrings::new(c_strings(arguments));
     let environment = ExecStrings::new(c_strings(environment()));
     match clone::fork(proof)? {
-        Cloned::Parent { pidfd, .. } => {
-            Ok(Server { pidfd, link, outbox: VecDeque::new(), outbox_bytes: 0 })
-        }
+        Cloned::Parent { pidfd, .. } => Ok(Server { pidfd, link, outbox: VecDeque::new(), outbox_bytes: 0 }),
         Cloned::Child => {
             let error = become_server(start, theirs.as_fd(), &arguments, &environment);
             eprintln!("runtime: failed to start the server: {error}");
@@ -88,6 +90,8 @@ fn become_server(
 fn shed(start: &Start<'_>, link: BorrowedFd<'_>) -> Result<(), Error> {
     // Out of the terminal's process group: a Ctrl-C is for the launcher to hear.
     process::new_session()?;
+    // By fd: the server's own uid could be shut out by a directory on the way.
+    process::fchdir(start.state_dir)?;
     let kept: Vec<RawFd> =
         start.fds.iter().chain([&link]).map(|fd| fd.as_raw_fd()).chain([0, 1, 2]).collect();
     process::close_all_except(&kept)?;

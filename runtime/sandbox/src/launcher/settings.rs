@@ -42,7 +42,9 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// A file that others can change.
-    #[error("{path} can be changed by others than root and uid {uid}: chown it to one of them and take write permission from group and others (chmod go-w)")]
+    #[error(
+        "{path} can be changed by others than root and uid {uid}: chown it to one of them and take write permission from group and others (chmod go-w)"
+    )]
     Untrusted {
         /// Which.
         path: PathBuf,

@@ -69,7 +69,9 @@ struct Stdio {
 fn no_resources(act: &'static str) -> impl Fn(Error) -> Refusal {
     move |error| Refusal {
         reason: RefusalReason::HostResources,
-        message: format!("failed to {act}: {error}; `runtime doctor` shows what this host lacks and how to mend it"),
+        message: format!(
+            "failed to {act}: {error}; `runtime doctor` shows what this host lacks and how to mend it"
+        ),
     }
 }
 
@@ -83,7 +85,10 @@ impl Launcher {
             };
             return Err(Refusal {
                 reason: RefusalReason::UnknownProfile,
-                message: format!("there is no profile {:?}; {hint}`runtime profile list` shows them", spec.profile),
+                message: format!(
+                    "there is no profile {:?}; {hint}`runtime profile list` shows them",
+                    spec.profile
+                ),
             });
         };
         planner::plan(spec, profile, &self.policy, &self.facts, &self.walls_off)
@@ -91,7 +96,8 @@ impl Launcher {
 
     /// Starts a job and tells the server that it is taken, or why not.
     pub fn start(&mut self, id: JobId, spec: &Spec) {
-        let taken = self.check_room(&id).and_then(|()| self.plan(spec)).and_then(|plan| self.launch(&id, plan));
+        let taken =
+            self.check_room(&id).and_then(|()| self.plan(spec)).and_then(|plan| self.launch(&id, plan));
         match taken {
             Ok((job, fds)) => {
                 let accepted = ToServer::Accepted {
@@ -109,7 +115,10 @@ impl Launcher {
     fn check_room(&self, id: &JobId) -> Result<(), Refusal> {
         let refuse = |reason, message: String| Err(Refusal { reason, message });
         if self.is_ending() {
-            return refuse(RefusalReason::ShuttingDown, "the daemon is shutting down: try another".to_owned());
+            return refuse(
+                RefusalReason::ShuttingDown,
+                "the daemon is shutting down: try another".to_owned(),
+            );
         }
         if self.is_known(id) {
             return refuse(RefusalReason::DuplicateJob, format!("there is a job {id} already"));
@@ -129,15 +138,15 @@ impl Launcher {
         let compiled = self.compiled(&plan)?;
         let group = self.make_group(id, &plan)?;
         let slot = self.take_slot(&plan)?;
-        let born = self
-            .bear(&plan, &compiled, group.as_ref(), slot)
-            .and_then(|born| match group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()) {
+        let born = self.bear(&plan, &compiled, group.as_ref(), slot).and_then(|born| {
+            match group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()) {
                 Ok(group_events) => Ok((born, group_events)),
                 Err(error) => {
                     self.abandon(&born.newborn);
                     Err(no_resources("watch the cgroup")(error))
                 }
-            });
+            }
+        });
         let (born, group_events) = match born {
             Ok(born) => born,
             Err(refusal) => {
@@ -148,7 +157,8 @@ impl Launcher {
             }
         };
         let applied = group.as_ref().map(|group| group.applied());
-        let polled = plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
+        let polled =
+            plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
         let job = Job {
             id: id.clone(),
             serial: self.next_serial(),
@@ -234,7 +244,10 @@ impl Launcher {
         }
         slots.take().map(Some).ok_or_else(|| Refusal {
             reason: RefusalReason::HostResources,
-            message: format!("all host ids of this daemon are in use (job of profile {}): try again later", plan.profile),
+            message: format!(
+                "all host ids of this daemon are in use (job of profile {}): try again later",
+                plan.profile
+            ),
         })
     }
 
@@ -289,7 +302,10 @@ impl Launcher {
     }
 
     /// Trees that only the launcher can open: what other users may not reach, and the caller's own directory.
-    #[expect(clippy::type_complexity, reason = "trees by entry, and the paths of those that init opens again")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "trees by entry, and the paths of those that init opens again"
+    )]
     fn open_trees(
         &self,
         plan: &LaunchPlan,
@@ -302,7 +318,9 @@ impl Launcher {
                 RootEntry::Bind { source, private: true, exec, .. } => {
                     let tree = open_private(source, *exec).map_err(|error| Refusal {
                         reason: RefusalReason::HostResources,
-                        message: format!("failed to open {source} for the job: {error}; correct the profile's mount"),
+                        message: format!(
+                            "failed to open {source} for the job: {error}; correct the profile's mount"
+                        ),
                     })?;
                     trees.insert(item, tree);
                 }
@@ -394,7 +412,8 @@ fn give_order(
 }
 
 fn open_private(source: &str, exec: bool) -> Result<OwnedFd, Error> {
-    let path = CString::new(source).map_err(|_nul| Error { act: "path with NUL", errno: runtime_sys::Errno::EINVAL })?;
+    let path = CString::new(source)
+        .map_err(|_nul| Error { act: "path with NUL", errno: runtime_sys::Errno::EINVAL })?;
     let opened = mount::open_path(None, &path, false)?;
     let tree = mount::clone_tree(opened.as_fd(), c"", true)?;
     let attrs = Attrs { read_only: true, nosuid: true, nodev: true, noexec: !exec, ..Attrs::default() };

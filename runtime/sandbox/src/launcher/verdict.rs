@@ -159,24 +159,41 @@ pub fn spawn_failure(plan: &LaunchPlan, failure: Failure) -> SpawnFailure {
         (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => (127, not_found(plan, &program)),
         (Step::Exec, Errno::EACCES) => (
             126,
-            format!("{program} cannot be executed: permission denied; make it executable (chmod +x) and readable for others, or run it through its interpreter"),
+            format!(
+                "{program} cannot be executed: permission denied; make it executable (chmod +x) and readable for others, or run it through its interpreter"
+            ),
         ),
         (Step::Exec, Errno(MISSING_INTERPRETER)) => (
             126,
-            format!("{program} cannot be executed: the interpreter or loader that it names is not in the sandbox; choose a profile that has it (runtime profile list) or correct its first line"),
+            format!(
+                "{program} cannot be executed: the interpreter or loader that it names is not in the sandbox; choose a profile that has it (runtime profile list) or correct its first line"
+            ),
         ),
         (Step::Exec, Errno::ENOEXEC) => (
             126,
-            format!("{program} cannot be executed: it is no program of this machine and has no #! line; run it through its interpreter, for example: sh {program}"),
+            format!(
+                "{program} cannot be executed: it is no program of this machine and has no #! line; run it through its interpreter, for example: sh {program}"
+            ),
         ),
-        (Step::Exec, Errno::E2BIG) => {
-            (126, format!("{program} cannot be executed: its arguments and environment are too long; pass data on stdin or in a file"))
-        }
+        (Step::Exec, Errno::E2BIG) => (
+            126,
+            format!(
+                "{program} cannot be executed: its arguments and environment are too long; pass data on stdin or in a file"
+            ),
+        ),
         (Step::Exec, _) => (126, format!("{program} cannot be executed: {errno} ({place})")),
-        (Step::WorkDirectory, Errno::ENOENT | Errno::ENOTDIR) => {
-            (125, format!("failed to {step}: there is no such directory inside ({place}); /workspace and /tmp are always there"))
-        }
-        _ => (125, format!("failed to {step}: {errno} ({place}); `runtime doctor` shows what this host lacks and how to mend it")),
+        (Step::WorkDirectory, Errno::ENOENT | Errno::ENOTDIR) => (
+            125,
+            format!(
+                "failed to {step}: there is no such directory inside ({place}); /workspace and /tmp are always there"
+            ),
+        ),
+        _ => (
+            125,
+            format!(
+                "failed to {step}: {errno} ({place}); `runtime doctor` shows what this host lacks and how to mend it"
+            ),
+        ),
     };
     SpawnFailure {
         step,
@@ -191,10 +208,16 @@ pub fn spawn_failure(plan: &LaunchPlan, failure: Failure) -> SpawnFailure {
 
 fn not_found(plan: &LaunchPlan, program: &str) -> String {
     if program.contains('/') {
-        return format!("{program} was not found in the sandbox; `runtime run -- ls {program}` shows what is there, and `runtime profile show {}` what the profile mounts", plan.profile);
+        return format!(
+            "{program} was not found in the sandbox; `runtime run -- ls {program}` shows what is there, and `runtime profile show {}` what the profile mounts",
+            plan.profile
+        );
     }
     let path: Vec<String> = plan.command.path.iter().map(|directory| shown(directory)).collect();
-    format!("{program} was not found in the sandbox's PATH ({}); choose a profile that has it (runtime profile list) or give its path", path.join(":"))
+    format!(
+        "{program} was not found in the sandbox's PATH ({}); choose a profile that has it (runtime profile list) or give its path",
+        path.join(":")
+    )
 }
 
 /// The step with its object: "mount /workspace".
