@@ -53,7 +53,8 @@ fn identifier(text: &str) -> String {
     text.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
 }
 
-/// Names of the tests that a source file declares: functions with a test attribute, and what stands in `stories!`.
+/// Names of the tests that a source file declares: functions with a test attribute, and what the macros `stories!`
+/// and `both!` make, which run a story as root and as an ordinary user.
 fn declared_tests(source: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut is_test = false;
@@ -72,7 +73,8 @@ fn declared_tests(source: &str) -> BTreeSet<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| format!("{line}\n"))
         .collect();
-    for call in code.split("stories!").skip(1) {
+    let calls = ["stories!", "both!"].into_iter().flat_map(|name| code.split(name).skip(1));
+    for call in calls {
         let Some(list) = call.trim_start().strip_prefix(['(', '{']) else { continue };
         let mut depth = 0;
         let mut list: String = list
