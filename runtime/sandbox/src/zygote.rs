@@ -8,7 +8,7 @@ use crate::inside;
 use runtime_sys::{
     Errno, Error,
     clone::{self, CloneRequest, Cloned, Namespaces, Pid, SingleThreaded},
-    file, poll, process, socket,
+    file, pidfd, poll, process, socket,
 };
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -19,8 +19,12 @@ use std::{
 const REQUEST_BYTES: usize = 5;
 /// Bytes of an answer: a pid, or a negative errno.
 const ANSWER_BYTES: usize = 4;
-/// A clone takes a millisecond or two; a zygote that does not answer for this long is taken for dead.
+/// A clone takes a millisecond or two; a zygote that does not answer for this long is ended, and the launcher with it: an
+/// answer that came later would be taken for that to another request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// signal(7).
+const SIGKILL: i32 = 9;
 
 /// The launcher's handle on its zygote.
 #[derive(Debug)]
@@ -76,6 +80,7 @@ impl Zygote {
         let fds: Vec<_> = std::iter::once(init_end).chain(cgroup).collect();
         socket::send(self.socket.as_fd(), &request, &fds, false)?;
         if !poll::wait_readable(self.socket.as_fd(), Some(ANSWER_TIMEOUT))? {
+            pidfd::send_signal(self.pidfd.as_fd(), SIGKILL)?;
             return Err(Error { act: "wait for the zygote", errno: Errno::ETIMEDOUT });
         }
         let mut answer = [0; ANSWER_BYTES];
@@ -87,6 +92,16 @@ impl Zygote {
         match received.fds.into_iter().next() {
             Some(pidfd) if pid > 0 => Ok(Newborn { pid: Pid(pid), pidfd }),
             _ => Err(Error { act: "clone the namespaces", errno: Errno(pid.saturating_neg()) }),
+        }
+    }
+}
+
+impl Zygote {
+    /// Ends it, so that nothing of it stays, not even a zombie.
+    pub fn end(&self) -> Result<(), Error> {
+        match pidfd::send_signal(self.pidfd.as_fd(), SIGKILL) {
+            Err(error) if error.errno != Errno::ESRCH => Err(error),
+            _ => pidfd::reap_blocking(self.pidfd.as_fd()).map(drop),
         }
     }
 }
@@ -146,11 +161,21 @@ fn answer(
     }
     match cloned {
         Ok(Cloned::Parent { pid, pidfd }) => {
-            socket::send(socket.as_fd(), &pid.0.to_le_bytes(), &[pidfd.as_fd()], false)
+            match socket::send(socket.as_fd(), &pid.0.to_le_bytes(), &[pidfd.as_fd()], false) {
+                // The kernel bounds descriptors in flight per uid, and jobs may share ours. Nobody else knows this init.
+                Err(error) => {
+                    pidfd::send_signal(pidfd.as_fd(), SIGKILL).and_then(|()| refuse(socket, &error))
+                }
+                sent => sent,
+            }
         }
         Ok(Cloned::Child) => Ok(()),
-        Err(error) => socket::send(socket.as_fd(), &(-error.errno.0).to_le_bytes(), &[], false),
+        Err(error) => refuse(socket, &error),
     }
+}
+
+fn refuse(socket: &OwnedFd, error: &Error) -> Result<(), Error> {
+    socket::send(socket.as_fd(), &(-error.errno.0).to_le_bytes(), &[], false)
 }
 
 fn pack(namespaces: Namespaces) -> u8 {

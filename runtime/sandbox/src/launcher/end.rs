@@ -308,6 +308,7 @@ impl Launcher {
                 other.map_err(kernel("reap the server"))?;
             }
         }
+        self.report_cleanup(self.zygote.end());
         self.retry_quarantined();
         if let Some(groups) = self.groups.take() {
             groups.remove().map_err(kernel("remove the cgroups"))?;

@@ -3,7 +3,9 @@
 use crate::{
     frame,
     inside::step::{RECORD_BYTES, Record},
-    launcher::{Launcher, LauncherError, SIGHUP, SIGINT, UNACKNOWLEDGED_MAX, job::Job, kernel, report},
+    launcher::{
+        Launcher, LauncherError, SIGHUP, SIGINT, UNACKNOWLEDGED_MAX, job::Job, kernel, report, say::say,
+    },
 };
 use runtime_plan::link::{self, Refusal, RefusalReason, ToLauncher, ToServer};
 use runtime_sys::{
@@ -38,6 +40,8 @@ const GROUP: u64 = 2;
 
 /// Messages of the server that one wake-up takes: between them deadlines are looked at.
 const MESSAGES_PER_TURN: usize = 64;
+/// Records of one init likewise; a start and an end are two.
+const RECORDS_PER_TURN: usize = 8;
 /// Looking at deadlines at least this often costs nothing and forgives a clock that stood still.
 const TURN_MAX: Duration = Duration::from_secs(60);
 
@@ -125,7 +129,7 @@ impl Launcher {
 
     fn log(&self, text: &str) {
         if !self.quiet {
-            eprintln!("runtime: {text}");
+            say(text);
         }
     }
 
@@ -190,7 +194,7 @@ impl Launcher {
     /// What init says. It speaks from inside a sandbox: what is no record is dropped.
     pub fn read_records(&mut self, serial: u64) {
         let mut buffer = [0; RECORD_BYTES];
-        loop {
+        for _ in 0..RECORDS_PER_TURN {
             let Some(job) = self.jobs.get_mut(&serial) else { return };
             let Some(socket) = &job.socket else { return };
             match socket::receive(socket.as_fd(), &mut buffer, 1, true) {

@@ -6,21 +6,25 @@
 mod end;
 mod events;
 pub mod filters;
+mod ids;
 mod job;
+mod options;
 pub mod places;
 mod report;
+mod say;
 mod server;
 pub mod settings;
+mod spawn;
 mod start;
 mod state_dir;
+mod trees;
 mod verdict;
 
-use crate::{
-    host,
-    zygote::{self, Zygote},
-};
+use crate::zygote::{self, Zygote};
 use job::Job;
-use places::{Instance, PlaceError, Slot, Slots};
+use options::kernel;
+pub use options::{Directory, LauncherError, Mode, Options, UnixListener};
+use places::{Instance, Slot, Slots};
 use runtime_plan::{
     doctor::Finding,
     facts::HostFacts,
@@ -33,19 +37,19 @@ use runtime_sys::{
     Error,
     cgroup::{self, JobGroup},
     clone::SingleThreaded,
-    file, pidfd,
+    file,
     poll::{Epoll, Interest, SignalFd},
     process,
     rlimit::{self, Resource},
 };
+use say::say;
 use server::Server;
 use start::Compiled;
-use state_dir::{StateDir, StateDirError};
+use state_dir::StateDir;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
-    net::TcpListener,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
     time::Duration,
@@ -55,111 +59,6 @@ use std::{
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Ended jobs whose report the server has not acknowledged: beyond, no more are started.
 const UNACKNOWLEDGED_MAX: usize = 4_096;
-
-/// How to run.
-#[derive(Debug)]
-pub struct Options {
-    /// As a daemon, or for one command.
-    pub mode: Mode,
-    /// The operator's profiles, which override built-in ones by name.
-    pub profiles_dir: Option<PathBuf>,
-    /// The operator's policies.
-    pub policies_dir: Option<PathBuf>,
-    /// More arguments for the server.
-    pub server_args: Vec<String>,
-}
-
-/// As a daemon, or for one command.
-#[derive(Debug)]
-pub enum Mode {
-    /// `runtime serve`.
-    Serve {
-        /// Where logs are kept.
-        state_dir: PathBuf,
-        /// Unix sockets to serve.
-        unix: Vec<UnixListener>,
-        /// TCP sockets to serve.
-        tcp: Vec<TcpListener>,
-        /// Told when the server accepts.
-        ready_fd: Option<OwnedFd>,
-        /// Members may connect.
-        socket_group: Option<u32>,
-        /// End when the parent process ends.
-        die_with_parent: bool,
-    },
-    /// `runtime run` without a daemon.
-    Embedded {
-        /// The server's end of the one connection.
-        connection: OwnedFd,
-        /// Closed by the caller when it is done or dead.
-        lifeline: OwnedFd,
-        /// Takes the text of what kept us from starting.
-        fatal: OwnedFd,
-        /// The caller's directory.
-        directory: Option<Directory>,
-    },
-}
-
-/// A socket that has been bound.
-#[derive(Debug)]
-pub struct UnixListener {
-    /// Where; removed at the end.
-    pub path: PathBuf,
-    /// The socket.
-    pub fd: OwnedFd,
-}
-
-/// A directory that the caller opened with its own rights.
-#[derive(Debug)]
-pub struct Directory {
-    /// The directory, O_PATH.
-    pub fd: OwnedFd,
-    /// Its path.
-    pub path: PathBuf,
-    /// Mounted read-only.
-    pub read_only: bool,
-}
-
-/// Why the launcher could not start, or had to stop.
-#[derive(Debug, thiserror::Error)]
-pub enum LauncherError {
-    /// The kernel refused something.
-    #[error("failed to {act}: {source}")]
-    Kernel {
-        /// What was tried.
-        act: &'static str,
-        /// Its answer.
-        source: Error,
-    },
-    /// A directory or a lease.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// Profiles or policies.
-    #[error(transparent)]
-    Settings(#[from] settings::SettingsError),
-    /// The host cannot be looked at.
-    #[error(transparent)]
-    Host(#[from] host::HostError),
-    /// The state directory.
-    #[error(transparent)]
-    StateDir(#[from] StateDirError),
-    /// A TCP socket that was handed to us.
-    #[error("failed to ask a TCP socket for its address: {0}")]
-    Tcp(io::Error),
-    /// The server is gone and was not asked to go.
-    #[error("the server ended by itself ({0}); all jobs were ended")]
-    ServerDied(String),
-    /// The zygote is gone.
-    #[error("the zygote ended by itself; all jobs were ended")]
-    ZygoteDied,
-    /// The server does not speak our version.
-    #[error("the server speaks version {0} of the link, the launcher {version}; start both from one binary", version = link::VERSION)]
-    Version(u32),
-}
-
-fn kernel(act: &'static str) -> impl Fn(Error) -> LauncherError {
-    move |source| LauncherError::Kernel { act, source }
-}
 
 /// The launcher.
 #[derive(Debug)]
@@ -205,7 +104,7 @@ pub fn run(options: Options) -> i32 {
             // The embedded caller prints it as its own words; when it is gone, nobody reads them.
             let told = fatal.is_some_and(|fatal| file::write_fd(fatal.as_fd(), text.as_bytes()).is_ok());
             if !told {
-                eprintln!("runtime: {text}");
+                say(&text);
             }
             1
         }
@@ -224,7 +123,7 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let group_facts = settings::discover_cgroups()?;
     for name in places::sweep(&run_dir, &group_facts)? {
         if !embedded {
-            eprintln!("runtime: removed what a launcher that died left behind (instance {name})");
+            say(&format!("removed what a launcher that died left behind (instance {name})"));
         }
     }
     let instance = Instance::lease(&run_dir)?;
@@ -250,7 +149,7 @@ fn unlink(paths: &[PathBuf]) {
         if let Err(error) = fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("runtime: failed to remove {}: {error}", path.display());
+            say(&format!("failed to remove {}: {error}", path.display()));
         }
     }
 }
@@ -293,7 +192,7 @@ fn assemble(
     let signals = SignalFd::new(&[SIGTERM, SIGINT, SIGHUP]).map_err(kernel("catch signals"))?;
     let server_uid = slots.as_ref().map(Slots::server_uid);
     let quiet = matches!(options.mode, Mode::Embedded { .. });
-    let started = start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
+    let started = spawn::start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
     let epoll = Epoll::new().map_err(kernel("make an epoll"))?;
     let mut launcher = Launcher {
         proof,
@@ -332,65 +231,6 @@ const SIGINT: i32 = 2;
 /// signal(7).
 const SIGTERM: i32 = 15;
 
-/// The server, and what of the mode the launcher keeps.
-struct Started {
-    server: Server,
-    lifeline: Option<OwnedFd>,
-    directory: Option<Directory>,
-    state_dir: StateDir,
-}
-
-fn start_server(
-    proof: &SingleThreaded,
-    instance: &Instance,
-    server_uid: Option<u32>,
-    mode: Mode,
-    mut arguments: Vec<String>,
-) -> Result<Started, LauncherError> {
-    let owner = process::effective_uid();
-    arguments.extend(["--owner-uid".to_owned(), owner.to_string()]);
-    match mode {
-        Mode::Embedded { connection, lifeline, directory, .. } => {
-            let state_dir = StateDir::take(&instance.path.join("state"), server_uid)?;
-            arguments.extend(["--connection-fd".to_owned(), connection.as_raw_fd().to_string()]);
-            let fds = vec![connection.as_fd()];
-            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
-            let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            Ok(Started { server, lifeline: Some(lifeline), directory, state_dir })
-        }
-        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent } => {
-            let state_dir = StateDir::take(&state_dir, server_uid)?;
-            let mut fds = Vec::new();
-            for listener in &unix {
-                arguments.push("--unix-listener-fd".to_owned());
-                arguments.push(format!("{}={}", listener.fd.as_raw_fd(), listener.path.display()));
-                fds.push(listener.fd.as_fd());
-            }
-            for listener in &tcp {
-                let address = listener.local_addr().map_err(LauncherError::Tcp)?;
-                arguments
-                    .extend(["--tcp-listener-fd".to_owned(), format!("{}={address}", listener.as_raw_fd())]);
-                fds.push(listener.as_fd());
-            }
-            if let Some(ready) = &ready_fd {
-                arguments.extend(["--ready-fd".to_owned(), ready.as_raw_fd().to_string()]);
-                fds.push(ready.as_fd());
-            }
-            if let Some(gid) = socket_group {
-                arguments.extend(["--socket-gid".to_owned(), gid.to_string()]);
-            }
-            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
-            let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            let lifeline = if die_with_parent {
-                Some(pidfd::open(process::parent_pid()).map_err(kernel("watch the parent"))?)
-            } else {
-                None
-            };
-            Ok(Started { server, lifeline, directory: None, state_dir })
-        }
-    }
-}
-
 impl Launcher {
     fn welcome(&mut self, (findings, default_profile_runs): (Vec<Finding>, bool)) {
         let welcome = Welcome {
@@ -416,7 +256,7 @@ impl Launcher {
     /// Something of ours could not be cleaned up. Not the job's business, and never silent.
     fn report_cleanup(&self, result: Result<(), Error>) {
         if let Err(error) = result {
-            eprintln!("runtime: failed to clean up: {error}");
+            say(&format!("failed to clean up: {error}"));
         }
     }
 

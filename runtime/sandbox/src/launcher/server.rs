@@ -2,7 +2,7 @@
 //!
 //! The server is treated as hostile. It may stop reading: then the launcher stops taking its requests, and nothing grows.
 
-use crate::frame;
+use crate::{frame, launcher::say::say};
 use runtime_plan::link::{self, ToServer};
 use runtime_sys::{
     Error, caps,
@@ -61,7 +61,7 @@ pub fn start(proof: &SingleThreaded, start: &Start<'_>) -> Result<Server, Error>
         Cloned::Parent { pidfd, .. } => Ok(Server { pidfd, link, outbox: VecDeque::new(), outbox_bytes: 0 }),
         Cloned::Child => {
             let error = become_server(start, theirs.as_fd(), &arguments, &environment);
-            eprintln!("runtime: failed to start the server: {error}");
+            say(&format!("failed to start the server: {error}"));
             process::exit_now(125)
         }
     }
@@ -123,7 +123,7 @@ impl Server {
                 self.outbox.push_back((body, fds));
             }
             // Reports are bounded far below a message's bound; a plan that is larger is one refusal less precise.
-            Err(error) => eprintln!("runtime: failed to encode a message for the server: {error}"),
+            Err(error) => say(&format!("failed to encode a message for the server: {error}")),
         }
     }
 

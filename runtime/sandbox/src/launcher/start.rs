@@ -4,7 +4,7 @@
 use crate::{
     inside::order::Order,
     launcher::{
-        Launcher, POLL_INTERVAL, filters,
+        Launcher, POLL_INTERVAL, filters, ids,
         job::{Job, Polled, Times},
         places::Slot,
         report,
@@ -12,7 +12,7 @@ use crate::{
     zygote::{Birth, Newborn},
 };
 use runtime_plan::{
-    launch::{LaunchPlan, RootEntry, TreeLimits, WorkspacePlan},
+    launch::{LaunchPlan, TreeLimits},
     link::{self, JobId, Refusal, RefusalReason, ToServer},
     planner,
     spec::Spec,
@@ -21,17 +21,11 @@ use runtime_plan::{
 use runtime_sys::{
     Error,
     cgroup::{self, JobGroup},
-    clone::Namespaces,
-    file,
-    mount::{self, Attrs},
-    pidfd, pipe, process,
+    file, pidfd, pipe, process,
     seccomp::Program,
-    socket, time,
-    userns::{self, IdMap},
+    socket, time, userns,
 };
 use std::{
-    collections::BTreeMap,
-    ffi::CString,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
 };
@@ -66,7 +60,7 @@ struct Stdio {
     server: Vec<OwnedFd>,
 }
 
-fn no_resources(act: &'static str) -> impl Fn(Error) -> Refusal {
+pub fn no_resources(act: &'static str) -> impl Fn(Error) -> Refusal {
     move |error| Refusal {
         reason: RefusalReason::HostResources,
         message: format!(
@@ -263,7 +257,7 @@ impl Launcher {
             make_stdio(plan.command.stdin, slot.map(Slot::job)).map_err(no_resources("make the pipes"))?;
         let (trees, reopened) = self.open_trees(plan, slot)?;
         let (ours, theirs) = socket::seqpacket_pair().map_err(no_resources("make init's socket"))?;
-        let namespaces = namespaces(plan);
+        let namespaces = ids::namespaces(plan);
         let owner = slot.filter(|_| namespaces.user).map(|slot| slot.first);
         let cgroup = group.and_then(|group| group.clone_into());
         let newborn = self
@@ -301,76 +295,6 @@ impl Launcher {
         self.report_cleanup(pidfd::reap_blocking(newborn.pidfd.as_fd()).map(drop));
     }
 
-    /// Trees that only the launcher can open: what other users may not reach, and the caller's own directory.
-    #[expect(
-        clippy::type_complexity,
-        reason = "trees by entry, and the paths of those that init opens again"
-    )]
-    fn open_trees(
-        &self,
-        plan: &LaunchPlan,
-        slot: Option<Slot>,
-    ) -> Result<(BTreeMap<usize, OwnedFd>, BTreeMap<usize, String>), Refusal> {
-        let mut trees = BTreeMap::new();
-        let mut reopened = BTreeMap::new();
-        for (item, entry) in plan.root.iter().enumerate() {
-            match entry {
-                RootEntry::Bind { source, private: true, exec, .. } => {
-                    let tree = open_private(source, *exec).map_err(|error| Refusal {
-                        reason: RefusalReason::HostResources,
-                        message: format!(
-                            "failed to open {source} for the job: {error}; correct the profile's mount"
-                        ),
-                    })?;
-                    trees.insert(item, tree);
-                }
-                RootEntry::HostDirectory { read_only, exec, .. } => {
-                    let Some(directory) = &self.directory else { continue };
-                    let tree = if self.facts.rootful {
-                        self.open_directory(plan, slot, *read_only, *exec)
-                            .map_err(no_resources("mount the directory of --dir"))?
-                    } else {
-                        reopened.insert(item, directory.path.to_string_lossy().into_owned());
-                        directory.fd.try_clone().map_err(|error| {
-                            no_resources("mount the directory of --dir")(Error {
-                                act: "duplicate",
-                                errno: runtime_sys::Errno(error.raw_os_error().unwrap_or(0)),
-                            })
-                        })?
-                    };
-                    trees.insert(item, tree);
-                }
-                _ => {}
-            }
-        }
-        Ok((trees, reopened))
-    }
-
-    /// The caller's directory, seen by the job as its own, while on disk everything in it stays the caller's.
-    fn open_directory(
-        &self,
-        plan: &LaunchPlan,
-        slot: Option<Slot>,
-        read_only: bool,
-        exec: bool,
-    ) -> Result<OwnedFd, Error> {
-        let Some(directory) = &self.directory else {
-            return Err(Error { act: "a directory that was not given", errno: runtime_sys::Errno::EBADF });
-        };
-        // Without what is mounted below: an id map must be possible on every mount of the tree.
-        let tree = mount::clone_tree(directory.fd.as_fd(), c"", false)?;
-        let attrs = Attrs { read_only, nosuid: true, nodev: true, noexec: !exec, ..Attrs::default() };
-        mount::set_attrs(tree.as_fd(), false, attrs)?;
-        if let WorkspacePlan::HostDirectory { uid, gid, idmap: true, .. } = plan.workspace
-            && let Some(slot) = slot
-        {
-            let map = |inside| [IdMap { inside, outside: slot.job(), count: 1 }];
-            let namespace = userns::mapping_namespace(&self.proof, &map(uid), &map(gid))?;
-            mount::set_idmap(tree.as_fd(), namespace.as_fd())?;
-        }
-        Ok(tree)
-    }
-
     /// Gives back what a job had outside of its sandbox. Host ids rest with their group when that cannot be removed: some
     /// process may still have them.
     pub fn give_back(&mut self, group: Option<JobGroup>, slot: Option<Slot>) -> Vec<Error> {
@@ -398,8 +322,8 @@ fn give_order(
     socket: BorrowedFd<'_>,
     fds: &[BorrowedFd<'_>],
 ) -> Result<(), Refusal> {
-    if namespaces(&order.plan).user {
-        let (uid, gid) = maps(&order.plan, slot);
+    if ids::namespaces(&order.plan).user {
+        let (uid, gid) = ids::maps(&order.plan, slot);
         userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
     }
     // From outside: init's own file is closed to it once its ids have changed.
@@ -409,51 +333,6 @@ fn give_order(
     let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
     crate::frame::send(socket, &body, fds, false)
         .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
-}
-
-fn open_private(source: &str, exec: bool) -> Result<OwnedFd, Error> {
-    let path = CString::new(source)
-        .map_err(|_nul| Error { act: "path with NUL", errno: runtime_sys::Errno::EINVAL })?;
-    let opened = mount::open_path(None, &path, false)?;
-    let tree = mount::clone_tree(opened.as_fd(), c"", true)?;
-    let attrs = Attrs { read_only: true, nosuid: true, nodev: true, noexec: !exec, ..Attrs::default() };
-    mount::set_attrs(tree.as_fd(), true, attrs)?;
-    Ok(tree)
-}
-
-fn namespaces(plan: &LaunchPlan) -> Namespaces {
-    let raises = |wall| plan.walls.contains_key(&wall);
-    Namespaces {
-        user: raises(Wall::User),
-        mount: raises(Wall::Mount),
-        pid: raises(Wall::Pid),
-        net: raises(Wall::Net),
-        ipc: raises(Wall::Ipc),
-        uts: raises(Wall::Uts),
-    }
-}
-
-/// Host uid 0 is in no map: with it mapped, files of root are open to a job without any capability.
-fn maps(plan: &LaunchPlan, slot: Option<Slot>) -> (Vec<IdMap>, Vec<IdMap>) {
-    let identity = plan.identity;
-    let Some(slot) = slot else {
-        let (uid, gid) = (process::effective_uid(), process::effective_gid());
-        let map = |inside, outside| vec![IdMap { inside, outside, count: 1 }];
-        return (map(identity.uid, uid), map(identity.gid, gid));
-    };
-    // Without an id map the directory's owner is mapped itself; the planner has refused that for root's.
-    let (job_uid, job_gid) = match plan.workspace {
-        WorkspacePlan::HostDirectory { uid, gid, idmap: false, .. } => (uid, gid),
-        _ => (slot.job(), slot.job()),
-    };
-    let map = |inside: u32, outside: u32| {
-        let mut maps = vec![IdMap { inside: 0, outside: slot.first, count: 1 }];
-        if inside != 0 {
-            maps.push(IdMap { inside, outside, count: 1 });
-        }
-        maps
-    };
-    (map(identity.uid, job_uid), map(identity.gid, job_gid))
 }
 
 /// Pipes that belong to the job's uid, so that it can open /dev/stdout again.
