@@ -113,11 +113,20 @@ impl AsFd for Epoll {
 /// Waits until a descriptor can be read, has ended or has an error; `false` when the time is up. `None`
 /// waits as long as it takes. Signals do not cut the wait short.
 pub fn wait_readable(fd: BorrowedFd<'_>, timeout: impl Into<Option<Duration>>) -> Result<bool> {
-    let deadline = timeout.into().and_then(|timeout| Instant::now().checked_add(timeout));
+    wait(fd, PollFlags::IN, timeout.into())
+}
+
+/// Whether a write would not wait now; into a pipe, one of at most 4096 bytes. Also true when it would fail.
+pub fn is_writable(fd: BorrowedFd<'_>) -> Result<bool> {
+    wait(fd, PollFlags::OUT, Some(Duration::ZERO))
+}
+
+fn wait(fd: BorrowedFd<'_>, what: PollFlags, timeout: Option<Duration>) -> Result<bool> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = timespec(left.unwrap_or(WAIT_MAX).min(WAIT_MAX))?;
-        match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&timeout)) {
+        match poll(&mut [PollFd::from_borrowed_fd(fd, what)], Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(0) if left.is_none_or(|left| left > WAIT_MAX) => {}
             other => return other.act("poll").map(|count| count > 0),
@@ -259,6 +268,17 @@ mod tests {
         assert!(begin.elapsed() >= Duration::from_millis(20));
         crate::file::write_fd(writer.as_fd(), b"x").expect("write");
         assert!(wait_readable(reader.as_fd(), None).expect("wait"));
+    }
+
+    #[test]
+    fn a_full_pipe_has_no_room_and_one_without_reader_does_not_wait() {
+        let (reader, writer) = pipe().expect("pipe");
+        assert!(is_writable(writer.as_fd()).expect("poll"));
+        while is_writable(writer.as_fd()).expect("poll") {
+            crate::file::write_fd(writer.as_fd(), &[0; 4096]).expect("write");
+        }
+        drop(reader);
+        assert!(is_writable(writer.as_fd()).expect("poll"));
     }
 
     #[test]
