@@ -17,7 +17,7 @@ use crate::{
     launch::{CommandPlan, Identity, LaunchPlan, Scratch, TreeLimits, WorkspacePlan},
     link::{Refusal, RefusalReason},
     policy::Policy,
-    profile::Profile,
+    profile::{Answer, Profile, SyscallPolicy},
     spec::{Spec, WorkspaceRequest},
     wall::Wall,
     walls_off::WallsOff,
@@ -98,7 +98,7 @@ pub fn plan(
             false => Vec::new(),
         },
         landlock: landlock::rules(profile, facts, &walls),
-        syscalls: profile.syscalls.clone(),
+        syscalls: syscalls(profile, &tree_limits),
         cpus: cpus(limits.cpu_millicores, facts.cpus),
         command: CommandPlan {
             argv: spec.argv.clone(),
@@ -115,6 +115,21 @@ pub fn plan(
         workspace,
         limits,
     })
+}
+
+/// The profile's answers. Without a memory cgroup, memory that no process maps would escape the polling that stands in for
+/// it, so there are no memfds then: callers fall back to files in /tmp or /dev/shm, which scratch bounds.
+fn syscalls(profile: &Profile, tree_limits: &TreeLimits) -> SyscallPolicy {
+    /// errno(3).
+    const ENOSYS: u16 = 38;
+    let mut policy = profile.syscalls.clone();
+    if matches!(tree_limits, TreeLimits::Fallback { .. }) {
+        for entry in policy.entries.values_mut().filter(|entry| entry.name == "memfd_create") {
+            entry.answer = Answer::Errno(ENOSYS);
+            entry.rules.clear();
+        }
+    }
+    policy
 }
 
 /// The host paths whose [`HostFacts::paths`] the planner needs for this profile, sorted, each once.

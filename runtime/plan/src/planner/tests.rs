@@ -368,12 +368,26 @@ fn a_test_takes_one_wall_down_and_no_other() {
         let off = WallsOff::parse(wall.name()).unwrap();
         let plan = plan(&spec, library.profile("default").unwrap(), &local(), &debian(), &off).unwrap();
         assert_eq!(plan.absent[&wall], crate::walls_off::OFF_FOR_A_TEST);
-        assert!(
-            Wall::ALL
-                .into_iter()
-                .all(|other| other == wall || other == Wall::Idmap || plan.walls.contains_key(&other))
-        );
+        // Four walls stand on a root of our own and go with it.
+        let goes_along = |other: Wall| {
+            wall == Wall::Mount
+                && matches!(other, Wall::Landlock | Wall::ReadOnlyRoot | Wall::MaskedProc | Wall::Idmap)
+        };
+        for other in Wall::ALL {
+            let down = other == wall || other == Wall::Idmap || goes_along(other);
+            assert_eq!(plan.walls.contains_key(&other), !down, "{wall} off, {other}");
+        }
         assert_eq!(plan.landlock.deny_tcp, wall == Wall::Net);
     }
     assert!(WallsOff::parse("seccmop").is_err());
+}
+
+#[test]
+fn without_a_cgroup_there_are_no_memfds_for_memory_that_polling_cannot_see() {
+    let answer = |facts: &HostFacts| {
+        let plan = plan_for(request("default"), facts).unwrap();
+        plan.syscalls.entries.values().find(|entry| entry.name == "memfd_create").unwrap().answer
+    };
+    assert_eq!(answer(&debian()), Answer::Allow);
+    assert_eq!(answer(&rootless()), Answer::Errno(38));
 }

@@ -141,7 +141,8 @@ impl Instance {
         remove_instance(&self.path)?;
         let instances = self.run_dir.join("instances");
         let slots = self.run_dir.join("slots");
-        for empty in [&instances, &slots, &self.run_dir] {
+        let run_dir = Some(&self.run_dir).filter(|path| !is_anybodys(path));
+        for empty in [&instances, &slots].into_iter().chain(run_dir) {
             match fs::remove_dir(empty) {
                 Ok(()) => {}
                 // In use by another launcher, or gone with one.
@@ -159,6 +160,11 @@ impl Instance {
         }
         Ok(())
     }
+}
+
+/// In /tmp, what we take away another user may make, while one of our launchers believes it to be ours: it stays.
+fn is_anybodys(path: &Path) -> bool {
+    path.parent().and_then(|parent| fs::metadata(parent).ok()).is_none_or(|parent| parent.mode() & 0o002 != 0)
 }
 
 fn random_name() -> Result<String, PlaceError> {
@@ -212,11 +218,15 @@ fn remove_instance(path: &Path) -> Result<(), PlaceError> {
     let parent = file::open_dir_path(parent).map_err(failed)?;
     let name = std::ffi::CString::new(name.as_bytes())
         .map_err(|_nul| failed(Error { act: "remove", errno: Errno::EINVAL }))?;
-    match file::remove_tree(parent.as_fd(), &name) {
-        // A sweep of another launcher was faster, once the lock in it was gone.
-        Err(error) if error.errno == Errno::ENOENT => Ok(()),
-        other => other.map_err(failed),
+    // The lock goes last: without it no sweep would remove what a launcher that dies here leaves.
+    for (directory, name) in [(file::open_dir_path(path), c"state".to_owned()), (Ok(parent), name)] {
+        match directory.and_then(|directory| file::remove_tree(directory.as_fd(), &name)) {
+            // A sweep of another launcher was faster, once the lock in it was gone.
+            Err(error) if error.errno == Errno::ENOENT => {}
+            other => other.map_err(failed)?,
+        }
     }
+    Ok(())
 }
 
 /// Removes what dead launchers left: their cgroups with every process in them, and their directories. Returns the names.

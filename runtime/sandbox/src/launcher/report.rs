@@ -43,7 +43,7 @@ fn fallback(plan: &LaunchPlan, wall: Wall, what: &str) -> String {
         return what.to_owned();
     }
     format!(
-        "{what}: resident memory and cpu time are polled every {} ms (memory that is not mapped, as in a memfd, is not seen), processes are bounded by RLIMIT_NPROC, address space by RLIMIT_AS, the cpu share by the affinity",
+        "{what}: resident memory and cpu time are polled every {} ms (memory that no process maps, as in pipes and sockets, is not seen; memfds are refused), processes are bounded by RLIMIT_NPROC, address space by RLIMIT_AS, the cpu share by the affinity",
         super::POLL_INTERVAL.as_millis()
     )
 }

@@ -1,12 +1,13 @@
 //! The state directory: one launcher at a time, and nobody but its server reads it.
 
-use runtime_sys::{Errno, Error, file};
+use crate::launcher::places::{BLOCK_SLOTS, BLOCKS_MAX, SLOT_IDS, UID_BASE};
+use runtime_sys::{Errno, Error, file, process};
 use std::{
     fs::{self, File, Permissions},
     io,
     os::{
-        fd::{AsFd, BorrowedFd},
-        unix::fs::{DirBuilderExt, PermissionsExt, fchown},
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown},
     },
     path::{Path, PathBuf},
 };
@@ -25,7 +26,18 @@ pub enum StateDirError {
     /// Another launcher holds it.
     #[error("another daemon uses the state directory {0}: stop it, or choose another with --state-dir")]
     InUse(PathBuf),
+    /// It was not made for this: nothing in it may be removed, and it may not change hands.
+    #[error("{path} is no state directory of a daemon ({why}): choose an empty directory of your own with --state-dir")]
+    NotOurs {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
 }
+
+/// Logs of jobs.
+const JOBS: &str = "jobs";
 
 /// A state directory that is ours as long as this value lives.
 #[derive(Debug)]
@@ -44,6 +56,9 @@ impl StateDir {
         if !file::try_lock_exclusive(directory.as_fd()).map_err(|error| failed(error.into()))? {
             return Err(StateDirError::InUse(path.to_owned()));
         }
+        if let Some(why) = why_not_ours(&directory).map_err(failed)? {
+            return Err(StateDirError::NotOurs { path: path.to_owned(), why });
+        }
         remove_logs(directory.as_fd()).map_err(|error| failed(error.into()))?;
         directory.set_permissions(Permissions::from_mode(0o700)).map_err(failed)?;
         if let Some(uid) = server_uid {
@@ -56,6 +71,22 @@ impl StateDir {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
+}
+
+/// A slip of the operator (`--state-dir /srv`) must not cost files, nor give a directory away.
+fn why_not_ours(directory: &File) -> io::Result<Option<String>> {
+    let (uid, owner) = (process::effective_uid(), directory.metadata()?.uid());
+    let servers = UID_BASE..UID_BASE + BLOCKS_MAX * BLOCK_SLOTS * SLOT_IDS;
+    if owner != uid && !(uid == 0 && servers.contains(&owner)) {
+        return Ok(Some(format!("it belongs to uid {owner}")));
+    }
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        let name = entry?.file_name();
+        if name != JOBS {
+            return Ok(Some(format!("it holds {}", name.display())));
+        }
+    }
+    Ok(None)
 }
 
 fn remove_logs(directory: BorrowedFd<'_>) -> Result<(), Error> {
@@ -82,6 +113,19 @@ mod tests {
         assert!(place.path().join("jobs/job-new").exists(), "a second launcher takes nothing away");
         drop(held);
         StateDir::take(place.path(), None).unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_is_left_as_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("jobs")).unwrap();
+        fs::write(place.path().join("jobs/cv.txt"), "mine").unwrap();
+        fs::write(place.path().join("letter.txt"), "mine too").unwrap();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+        let refused = StateDir::take(place.path(), None).unwrap_err();
+        assert!(refused.to_string().contains("letter.txt"), "{refused}");
+        assert!(place.path().join("jobs/cv.txt").exists());
+        assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]
