@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use runtime_tests::{Request, Stage, Who, skip};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
     sync::OnceLock,
 };
 
@@ -67,7 +67,13 @@ pub fn chosen(names: &[&str]) -> Vec<Probe> {
 
 /// Runs these probes in one job and returns what each said.
 pub fn run(stage: &Stage, facts: &Facts, ids: &[&str], walls_off: &str) -> Verdicts {
+    // Without the mount wall jobs of several tests would share the host's /tmp, with pids of their own in the names of files.
+    let lock = is_off("mount", walls_off).then(|| File::open(env!("CARGO_BIN_EXE_probe")).unwrap());
+    if let Some(lock) = &lock {
+        lock.lock().unwrap();
+    }
     let output = stage.run(&request(stage, facts, ids, walls_off));
+    drop(lock);
     assert!(
         output.status.success(),
         "walls off: {walls_off:?}: {}\n{}\n{}",
@@ -88,7 +94,7 @@ pub fn request(stage: &Stage, facts: &Facts, ids: &[&str], walls_off: &str) -> R
         args.extend(["--env".to_owned(), format!("{name}={value}")]);
     }
     let mut stdin = Vec::new();
-    if walls_off.split(',').any(|wall| wall == "mount") {
+    if is_off("mount", walls_off) {
         args.extend(["--".to_owned(), stage.program("probe").to_string_lossy().into_owned()]);
     } else {
         let script = r#"cat >/tmp/probe && chmod 755 /tmp/probe && exec /tmp/probe "$@""#;
@@ -100,6 +106,10 @@ pub fn request(stage: &Stage, facts: &Facts, ids: &[&str], walls_off: &str) -> R
     request.stdin = stdin;
     request.env = vec![("RUNTIME_TESTS_CANARY".to_owned(), facts.canary.clone())];
     request
+}
+
+fn is_off(wall: &str, walls_off: &str) -> bool {
+    walls_off.split(',').any(|off| off == wall)
 }
 
 /// Lines of the probe: id, verdict, detail.
