@@ -139,32 +139,28 @@ impl Instance {
     /// Removes the directory with all that is in it, and what of the run directory is empty then.
     pub fn remove(self) -> Result<(), PlaceError> {
         remove_instance(&self.path)?;
-        let instances = self.run_dir.join("instances");
-        let slots = self.run_dir.join("slots");
-        let run_dir = Some(&self.run_dir).filter(|path| !is_anybodys(path));
-        for empty in [&instances, &slots].into_iter().chain(run_dir) {
-            match fs::remove_dir(empty) {
-                Ok(()) => {}
-                // In use by another launcher, or gone with one.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::DirectoryNotEmpty
-                            | io::ErrorKind::NotFound
-                            | io::ErrorKind::ResourceBusy
-                    ) => {}
-                // A run directory below a directory of root's stays.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && empty == &self.run_dir => {}
-                Err(error) => return Err(io_error("remove", empty)(error)),
-            }
-        }
-        Ok(())
+        tidy(&self.run_dir)
     }
 }
 
-/// In /tmp, what we take away another user may make, while one of our launchers believes it to be ours: it stays.
-fn is_anybodys(path: &Path) -> bool {
-    path.parent().and_then(|parent| fs::metadata(parent).ok()).is_none_or(|parent| parent.mode() & 0o002 != 0)
+/// Removes what of the run directory is empty.
+pub fn tidy(run_dir: &Path) -> Result<(), PlaceError> {
+    let (instances, slots) = (run_dir.join("instances"), run_dir.join("slots"));
+    for empty in [instances.as_path(), slots.as_path(), run_dir] {
+        match fs::remove_dir(empty) {
+            Ok(()) => {}
+            // In use by another launcher, or gone with one.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy
+                ) => {}
+            // A run directory below a directory of root's stays.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && empty == run_dir => {}
+            Err(error) => return Err(io_error("remove", empty)(error)),
+        }
+    }
+    Ok(())
 }
 
 fn random_name() -> Result<String, PlaceError> {
@@ -231,6 +227,7 @@ fn remove_instance(path: &Path) -> Result<(), PlaceError> {
 
 /// Removes what dead launchers left: their cgroups with every process in them, and their directories. Returns the names.
 pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, PlaceError> {
+    sweep_slots(&run_dir.join("slots"))?;
     let instances = run_dir.join("instances");
     let mut swept = Vec::new();
     let entries = match fs::read_dir(&instances) {
@@ -258,6 +255,25 @@ pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, Plac
         }
     }
     Ok(swept)
+}
+
+/// Blocks of ids that nobody holds. The file goes while we hold its lock.
+fn sweep_slots(slots: &Path) -> Result<(), PlaceError> {
+    let entries = match fs::read_dir(slots) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("list", slots)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(io_error("list", slots))?.path();
+        match lock_file(&path, Absent::Fail) {
+            Ok(Some(_lock)) => fs::remove_file(&path).map_err(io_error("remove", &path))?,
+            Ok(None) => {}
+            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A directory without a lock: of a launcher that removes it, of one that died before it had its lock, or of one that has
@@ -373,13 +389,19 @@ mod tests {
         let living = Instance::lease(directory.path()).unwrap();
         let dead = Instance::lease(directory.path()).unwrap();
         fs::write(dead.path.join("leftover"), "x").unwrap();
+        let held = Slots::lease(directory.path()).unwrap();
+        drop(Slots::lease(directory.path()).unwrap());
+        assert_eq!(fs::read_dir(directory.path().join("slots")).unwrap().count(), 2);
         let (dead_name, dead_path) = (dead.name.clone(), dead.path.clone());
         drop(dead);
         let nothing = cgroup::discover(&directory.path().join("no-cgroups"), "", false);
         assert_eq!(sweep(directory.path(), &nothing).unwrap(), [dead_name]);
         assert!(!dead_path.exists());
         assert!(living.path.exists());
+        assert_eq!(fs::read_dir(directory.path().join("slots")).unwrap().count(), 1);
+        held.remove().unwrap();
         living.remove().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).map_or(0, Iterator::count), 0, "what is empty goes");
     }
 
     #[test]
@@ -390,7 +412,8 @@ mod tests {
         std::thread::scope(|scope| {
             let sweeper = scope.spawn(|| {
                 while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                    assert_eq!(sweep(directory.path(), &nothing).unwrap(), Vec::<String>::new());
+                    // It may take a directory whose lock is made and not yet held: then another one is made.
+                    sweep(directory.path(), &nothing).unwrap();
                 }
             });
             for _ in 0..200 {
