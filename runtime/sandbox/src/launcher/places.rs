@@ -318,7 +318,16 @@ impl Slots {
         make_directory(&slots, 0o711)?;
         for block in 0..BLOCKS_MAX {
             let path = slots.join(block.to_string());
-            if let Some(lock) = lock_file(&path, Absent::Make)? {
+            let lock = loop {
+                match lock_file(&path, Absent::Make) {
+                    // A launcher that ended took the empty directory away.
+                    Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                        make_directory(&slots, 0o711)?;
+                    }
+                    other => break other?,
+                }
+            };
+            if let Some(lock) = lock {
                 let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
                 return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS - 1).collect() });
             }
@@ -417,7 +426,9 @@ mod tests {
                 }
             });
             for _ in 0..200 {
-                Instance::lease(directory.path()).unwrap().remove().unwrap();
+                let instance = Instance::lease(directory.path()).unwrap();
+                Slots::lease(directory.path()).unwrap().remove().unwrap();
+                instance.remove().unwrap();
             }
             over.store(true, std::sync::atomic::Ordering::Relaxed);
             sweeper.join().unwrap();
