@@ -1,8 +1,6 @@
 //! Limits: each ends or holds back what it should, by the kernel's own evidence, and the outcome names it. Each story is told
 //! as root (cgroups) and as an ordinary user (without a delegated group: what stands in for them).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-
 mod asked;
 mod counts;
 mod memory;

@@ -1,8 +1,6 @@
 //! `runtime run`, seen from its caller: bytes, status, environment, workspace, report. Each story is told as root and as an
 //! ordinary user.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
-
 mod environment;
 mod report;
 mod status;

@@ -1,8 +1,6 @@
 //! How a run ends when somebody wants it to: signals to the command line, readers that go away, kills that nobody can catch.
 //! Whatever the end, nothing of the run is left.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-
 mod asked;
 mod killed;
 mod left;
