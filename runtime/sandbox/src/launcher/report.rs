@@ -3,10 +3,10 @@
 
 use runtime_plan::{
     facts::HostFacts,
-    launch::{LaunchPlan, TreeLimits},
+    launch::{LaunchPlan, RootEntry, TreeLimits},
     wall::{Enforcement, Wall, WallReport, WallState},
 };
-use runtime_sys::cgroup::Applied;
+use runtime_sys::{cgroup::Applied, process};
 
 /// Builds the report. `landlock_abi` is what init said holds; `applied` are the limits that the group carries.
 pub fn enforcement(
@@ -43,9 +43,33 @@ fn fallback(plan: &LaunchPlan, wall: Wall, what: &str) -> String {
         return what.to_owned();
     }
     format!(
-        "{what}: resident memory and cpu time are polled every {} ms (memory that no process maps, as in pipes and sockets, is not seen; memfds are refused), processes are bounded by RLIMIT_NPROC, address space by RLIMIT_AS, the cpu share by the affinity",
+        "{what}: resident memory and cpu time are polled every {} ms (memory that no process maps, as in pipes and sockets, is not seen; memfds are refused), processes are bounded by RLIMIT_NPROC, address space by RLIMIT_AS, the cpu share by an affinity that the job can widen",
         super::POLL_INTERVAL.as_millis()
     )
+}
+
+fn has_proc(plan: &LaunchPlan) -> bool {
+    plan.walls.contains_key(&Wall::Mount) && plan.root.contains(&RootEntry::Proc)
+}
+
+/// They are switched off by files in the job's own /proc.
+fn nested(plan: &LaunchPlan) -> &'static str {
+    if has_proc(plan) {
+        "nested namespaces off"
+    } else {
+        "nested namespaces are refused by the system call filter alone, for there is no /proc to switch them off"
+    }
+}
+
+/// Only root can leave supplementary groups, and a job of an ordinary user may read what they may.
+fn groups_left() -> String {
+    let own = process::effective_gid();
+    let count = process::groups().map(|groups| groups.iter().filter(|gid| **gid != own).count());
+    match count {
+        Ok(0) => String::new(),
+        Ok(count) => format!("; the caller's {count} supplementary groups stay"),
+        Err(error) => format!("; the caller's supplementary groups stay ({error})"),
+    }
 }
 
 fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi: u32) -> String {
@@ -53,17 +77,24 @@ fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi:
     match wall {
         Wall::User if identity.init_has_own_id => {
             format!(
-                "uid {} and init's 0 are mapped to host ids of this job alone; setgroups denied; nested namespaces off",
-                identity.uid
+                "uid {} and init's 0 are mapped to host ids of this job alone; setgroups denied; {}",
+                identity.uid,
+                nested(plan)
             )
         }
         Wall::User => {
-            format!("uid {} is mapped to the caller's; setgroups denied; nested namespaces off", identity.uid)
+            format!(
+                "uid {} is mapped to the caller's; setgroups denied{}; {}",
+                identity.uid,
+                groups_left(),
+                nested(plan)
+            )
         }
         Wall::UidPerJob => "a host uid that no other running job has".to_owned(),
         Wall::Mount => {
             format!("own root of {} entries, read-only binds, nosuid, nodev; pivot_root", plan.root.len())
         }
+        Wall::Pid if !has_proc(plan) => "own pid namespace, no /proc".to_owned(),
         Wall::Pid => "own pid namespace and /proc, hidepid=invisible".to_owned(),
         Wall::Net => "empty network namespace, lo only".to_owned(),
         Wall::Ipc => "own SysV IPC and POSIX queues".to_owned(),
