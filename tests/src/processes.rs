@@ -74,13 +74,17 @@ pub fn cmdline(pid: u32) -> Vec<String> {
 /// # Panics
 /// When it may not be looked at.
 pub fn fds_of(pid: u32) -> BTreeMap<u32, String> {
-    let directory = format!("/proc/{pid}/fd");
-    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
+    try_fds_of(pid).unwrap_or_else(|error| panic!("/proc/{pid}/fd: {error}"))
+}
+
+/// The same of a process that may be closed to us.
+pub fn try_fds_of(pid: u32) -> std::io::Result<BTreeMap<u32, String>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
     let pair = |entry: fs::DirEntry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
         Some((number, fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
     };
-    entries.filter_map(|entry| pair(entry.ok()?)).collect()
+    Ok(entries.filter_map(|entry| pair(entry.ok()?)).collect())
 }
 
 /// The sockets among what a process holds.

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     os::unix::{
-        fs::{PermissionsExt, chown},
+        fs::{PermissionsExt, chown, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -50,7 +50,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets it up. The programs are linked or copied, for the place where they were built may be closed to the user.
+    /// Sets it up. The programs of root's tests are linked or copied, for the place where they were
+    /// built may be closed to the user.
     pub fn new(who: Who, programs: Programs<'_>) -> Stage {
         let directory = tempfile::Builder::new().prefix("runtime-tests-").tempdir().unwrap();
         let stage = Stage { directory, who };
@@ -70,8 +71,10 @@ impl Stage {
         }
         for (name, source) in programs {
             let target = stage.program(name);
-            if fs::hard_link(source, &target).is_err() {
-                fs::copy(source, &target).unwrap();
+            if own_uid_is_root() {
+                place(source, &target);
+            } else {
+                symlink(source, &target).unwrap();
             }
         }
         stage
@@ -140,6 +143,16 @@ impl Stage {
             ("XDG_RUNTIME_DIR", self.home().join("run").into()),
             ("LANG", "C.UTF-8".into()),
         ])
+    }
+}
+
+/// A program at a place that everybody may enter.
+fn place(source: &str, target: &Path) {
+    if fs::hard_link(source, target).is_err() {
+        // By a process of its own: a thread that forks meanwhile would keep a file open for writing that we copied here, and
+        // the program could not be executed.
+        let copied = Command::new("cp").arg(source).arg(target).status().unwrap();
+        assert!(copied.success(), "failed to copy {source}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run leaves on a host while it lives, noted so that it can be asked afterwards whether all of it is gone. Only what
 //! belongs to the noted run is looked at, so tests may run side by side.
 
-use crate::processes::{descendants, fds_of, is_alive};
+use crate::processes::{descendants, is_alive, try_fds_of};
 use std::{
     collections::BTreeSet,
     fs,
@@ -39,8 +39,8 @@ impl Traces {
             let Some(start) = start_time(pid) else { continue };
             self.processes.insert((pid, start));
             self.namespaces.extend(namespaces_of(pid).difference(&own).cloned());
-            // A job's own fds may be closed to us while it execs; launchers' are not.
-            for target in fds_of(pid).into_values() {
+            // Those of an init are closed to an ordinary user; those of a launcher are not.
+            for target in try_fds_of(pid).unwrap_or_default().into_values() {
                 if let Some(instance) =
                     target.strip_suffix("/lock").filter(|path| path.contains("/instances/"))
                 {

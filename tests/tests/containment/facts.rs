@@ -30,7 +30,7 @@ impl Facts {
     /// Plants them.
     pub fn gather(stage: &Stage) -> Facts {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let abstract_name = format!("runtime-tests-{}", std::process::id());
+        let abstract_name = stage.path().file_name().unwrap().to_string_lossy().into_owned();
         let abstract_address = SocketAddr::from_abstract_name(&abstract_name).unwrap();
         let socket = stage.open_directory().join("host.sock");
         let runtime_socket = stage.open_directory().join("api.sock");
