@@ -230,7 +230,7 @@ impl Launcher {
                 job.leader = fd;
                 let applied = job.group.as_ref().map(|group| group.applied());
                 let digest = job.enforcement.plan_digest.clone();
-                job.enforcement = report::enforcement(&job.plan, &digest, facts, applied, landlock_abi);
+                job.enforcement = report::enforcement(&job.plan, &digest, facts, applied, Some(landlock_abi));
                 let message =
                     ToServer::Started { job: job.id.clone(), enforcement: Box::new(job.enforcement.clone()) };
                 self.tell(&message, Vec::new());

@@ -8,22 +8,22 @@ use runtime_plan::{
 };
 use runtime_sys::{cgroup::Applied, process};
 
-/// Builds the report. `landlock_abi` is what init said holds; `applied` are the limits that the group carries.
+/// Builds the report. `landlock_abi` is what init said holds, `None` as long as it has not said that the program runs: then
+/// no wall is known to stand. `applied` are the limits that the group carries.
 pub fn enforcement(
     plan: &LaunchPlan,
     plan_digest: &str,
     facts: &HostFacts,
     applied: Option<Applied>,
-    landlock_abi: u32,
+    landlock_abi: Option<u32>,
 ) -> Enforcement {
     let report = |wall: Wall| {
         let down = || plan.absent.get(&wall).cloned().unwrap_or_else(|| "not in the plan".to_owned());
-        let (state, detail) = match plan.fallback.get(&wall) {
-            Some(what) => (WallState::Fallback, fallback(plan, wall, what)),
-            None if plan.walls.contains_key(&wall) => {
-                (WallState::Up, detail(plan, wall, applied, landlock_abi))
-            }
-            None => (WallState::Down, down()),
+        let (state, detail) = match (plan.fallback.get(&wall), plan.walls.contains_key(&wall), landlock_abi) {
+            (None, false, _) => (WallState::Down, down()),
+            (_, _, None) => (WallState::Down, "the command was not started".to_owned()),
+            (Some(what), _, _) => (WallState::Fallback, fallback(plan, wall, what)),
+            (None, true, Some(abi)) => (WallState::Up, detail(plan, wall, applied, abi)),
         };
         WallReport { wall, state, detail }
     };
@@ -31,7 +31,7 @@ pub fn enforcement(
     Enforcement {
         walls: Wall::ALL.into_iter().map(report).collect(),
         kernel: facts.kernel.clone(),
-        landlock_abi,
+        landlock_abi: landlock_abi.unwrap_or(0),
         cgroup_version: version.to_owned(),
         plan_digest: plan_digest.to_owned(),
     }

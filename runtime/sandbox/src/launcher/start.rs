@@ -156,7 +156,7 @@ impl Launcher {
         let job = Job {
             id: id.clone(),
             serial: self.next_serial(),
-            enforcement: report::enforcement(&plan, &digest, &self.facts, applied, 0),
+            enforcement: report::enforcement(&plan, &digest, &self.facts, applied, None),
             plan,
             init: born.newborn.pid,
             init_pidfd: born.newborn.pidfd,
