@@ -116,14 +116,13 @@ pub trait Group: Debug + Send {
     fn applied(&self) -> Applied;
 
     /// The directory for `CLONE_INTO_CGROUP` (Linux 5.7): the group itself on v2, its shadow in the unified
-    /// tree on a hybrid host. The cloning task needs write permission on `cgroup.procs` of the group and
-    /// of the common ancestor, by its effective uid or by `CAP_DAC_OVERRIDE`: after a change of effective
-    /// uid the clone is `EACCES`, and the files below are the way.
+    /// tree on a hybrid host, none on v1. The cloning task needs write permission on `cgroup.procs` of the
+    /// group and of the common ancestor, by its effective uid or by `CAP_DAC_OVERRIDE`.
     fn clone_target(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Files open for writing, `tasks` of v1 and `cgroup.procs` of v2 or the unified tree: a child that
-    /// writes `0` to each is in the group, also if it was cloned there before. It must have one thread.
-    /// The permission is that of whoever opened them, which is us, not the child's (Linux 5.16).
+    /// The `tasks` files of v1, open for writing: a child that writes `0` to each is in the group. It must
+    /// have one thread. The permission is that of whoever opened them, which is us, not the child's
+    /// (Linux 5.16). Empty on v2.
     fn attach_files(&self) -> &[OwnedFd];
 
     /// Kills every process of the group at one blow. Linux 5.14.

@@ -53,9 +53,20 @@ fn with_instance(name: &str, test: impl FnOnce(&Instance)) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The files through which a process joins a group in every tree, the one that children are otherwise cloned into included.
+fn joining(group: &JobGroup) -> Vec<OwnedFd> {
+    let procs = group.clone_into().map(|directory| {
+        let path = format!("/proc/self/fd/{}/cgroup.procs", directory.as_raw_fd());
+        OwnedFd::from(std::fs::OpenOptions::new().write(true).open(path).unwrap())
+    });
+    let tasks = group.attach_files().iter().map(|file| file.try_clone().unwrap());
+    tasks.chain(procs).collect()
+}
+
 /// Forks a member: it attaches itself, then acts, then ends with the answer.
 fn spawn(group: &JobGroup, act: impl FnOnce() -> i32) -> Pid {
-    let files: Vec<i32> = group.attach_files().iter().map(AsRawFd::as_raw_fd).collect();
+    let files = joining(group);
+    let files: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
     // SAFETY: the child writes to open files, calls `act`, which makes system calls only, and _exit.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Child => {
@@ -192,7 +203,8 @@ fn a_child_of_another_uid_and_user_namespace_can_attach_itself() {
     }
     with_instance("attach", |instance| {
         let job = instance.create_job("job", &LIMITS).unwrap();
-        let files: Vec<i32> = job.attach_files().iter().map(AsRawFd::as_raw_fd).collect();
+        let files = joining(&job);
+        let files: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let elsewhere = Instance::create_job(instance, "elsewhere", &LIMITS).unwrap();
         let child = spawn(&elsewhere, || {
             // SAFETY: takes numbers only; this child has one thread.
@@ -280,7 +292,7 @@ fn a_job_that_forks_too_much_is_refused_and_seen() {
 /// Without `cgroup.kill` the test itself must clear the group away.
 fn skip_kill(job: &JobGroup) -> bool {
     skip("needs cgroup.kill");
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", job.attach_files()[0].as_raw_fd())).unwrap();
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", joining(job)[0].as_raw_fd())).unwrap();
     for pid in std::fs::read_to_string(path).unwrap().lines() {
         kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
     }

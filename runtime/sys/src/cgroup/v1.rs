@@ -114,10 +114,10 @@ impl Trees {
             made.push(directory);
         }
         let mut attach = Vec::new();
-        for directory in made.iter() {
-            let shadow = self.unified.as_deref() == directory.parent();
-            let name = if shadow { "cgroup.procs" } else { "tasks" };
-            attach.push(directory::open_for_writing(&directory.join(name))?);
+        // Into the shadow in the unified tree a child is born: a write to its `cgroup.procs` waits 10 to 20 ms for a grace
+        // period, a thread that writes itself into `tasks` does not.
+        for directory in made.iter().filter(|directory| self.unified.as_deref() != directory.parent()) {
+            attach.push(directory::open_for_writing(&directory.join("tasks"))?);
         }
         let unified =
             self.unified.as_ref().map(|instance| Directory::open(instance.join(name))).transpose()?;

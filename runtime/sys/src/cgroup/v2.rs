@@ -91,12 +91,8 @@ fn move_into_leaf(place: &Path) -> Result<()> {
 impl Hierarchy for Tree {
     fn create(&self, name: &str, limits: &Limits) -> Result<Box<dyn Group>> {
         let directory = Directory::create(self.instance.join(name))?;
-        let filled = apply(&directory, limits)
-            .and_then(|applied| Ok((applied, directory::open_for_writing(&directory.file("cgroup.procs"))?)));
-        match filled {
-            Ok((applied, procs)) => {
-                Ok(Box::new(Job { directory, applied, attach: [procs], watch: OnceCell::new() }))
-            }
+        match apply(&directory, limits) {
+            Ok(applied) => Ok(Box::new(Job { directory, applied, watch: OnceCell::new() })),
             Err(error) => {
                 // The first error is the one to report; a directory that stays is found by the next sweep.
                 directory::remove(directory.path()).ok();
@@ -149,7 +145,6 @@ fn bound(value: u64) -> String {
 struct Job {
     directory: Directory,
     applied: Applied,
-    attach: [OwnedFd; 1],
     watch: OnceCell<Watch>,
 }
 
@@ -163,7 +158,7 @@ impl Group for Job {
     }
 
     fn attach_files(&self) -> &[OwnedFd] {
-        &self.attach
+        &[]
     }
 
     fn kill(&self) -> Result<bool> {

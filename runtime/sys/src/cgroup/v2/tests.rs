@@ -22,8 +22,7 @@ fn group(files: &[(&str, &str)]) -> (tempfile::TempDir, Directory) {
 }
 
 fn job(directory: Directory) -> Job {
-    let attach = [fs::File::open("/dev/null").unwrap().into()];
-    Job { directory, applied: Applied::default(), attach, watch: OnceCell::new() }
+    Job { directory, applied: Applied::default(), watch: OnceCell::new() }
 }
 
 #[test]
