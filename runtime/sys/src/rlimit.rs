@@ -33,8 +33,8 @@ pub enum Resource {
     Stack,
     /// Processes of the real uid. Set inside a user namespace it counts in that namespace.
     Nproc,
-    /// Address space in bytes (`RLIMIT_AS`).
-    AddressSpace,
+    /// Private writable memory in bytes (`RLIMIT_DATA`; anonymous maps count since Linux 4.7).
+    Data,
     /// Processor time in seconds: SIGXCPU at the soft limit, SIGKILL at the hard one.
     Cpu,
 }
@@ -52,7 +52,7 @@ impl Resource {
             Resource::Nice => Kernel::RLIMIT_NICE,
             Resource::Stack => Kernel::RLIMIT_STACK,
             Resource::Nproc => Kernel::RLIMIT_NPROC,
-            Resource::AddressSpace => Kernel::RLIMIT_AS,
+            Resource::Data => Kernel::RLIMIT_DATA,
             Resource::Cpu => Kernel::RLIMIT_CPU,
         }
     }
@@ -107,7 +107,7 @@ mod tests {
             Nice,
             Stack,
             Nproc,
-            AddressSpace,
+            Data,
             Cpu,
         ] {
             let (soft, hard) = get(resource).unwrap();

@@ -106,7 +106,7 @@ fn confine(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared
     process::dup_onto(fds.stdout.as_fd(), 1).map_err(at(Step::Stdio))?;
     process::dup_onto(fds.stderr.as_fd(), 2).map_err(at(Step::Stdio))?;
     // So that `nproc`, JVM and Node size themselves by the cpu limit.
-    process::set_affinity_count(plan.cpus as usize, order.cpu_rotation).map_err(at(Step::Affinity))?;
+    process::set_affinity_count(plan.cpus as usize).map_err(at(Step::Affinity))?;
     set_rlimits(order)?;
     drop_privilege(order, &prepared.workdir)?;
     // Whatever was inherited by mistake ends at exec.
@@ -199,7 +199,7 @@ fn sys_resource(limit: Rlimit) -> Resource {
         Rlimit::Nice => Resource::Nice,
         Rlimit::Stack => Resource::Stack,
         Rlimit::Nproc => Resource::Nproc,
-        Rlimit::AddressSpace => Resource::AddressSpace,
+        Rlimit::Data => Resource::Data,
         Rlimit::Cpu => Resource::Cpu,
     }
 }

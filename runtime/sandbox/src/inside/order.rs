@@ -19,8 +19,6 @@ pub struct Order {
     pub trees: Vec<usize>,
     /// Entries whose directory init opens by path and compares with the tree that came for it: the launcher may not clone mounts.
     pub reopened: BTreeMap<usize, String>,
-    /// First cpu to use, counted among those that are allowed.
-    pub cpu_rotation: usize,
 }
 
 /// The fds of an order, by meaning.

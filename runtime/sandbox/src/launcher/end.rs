@@ -27,8 +27,10 @@ const SERVER_GRACE: Duration = Duration::from_secs(5);
 /// The launcher on its way down.
 #[derive(Debug, Clone, Copy)]
 pub struct Shutdown {
-    /// When the server is killed; set once the last job is gone.
+    /// When the server is killed; set once the last job is gone, and none any more once it was.
     server_kill: Option<Duration>,
+    /// The last job is gone, and the server knows.
+    server_told: bool,
     /// The server is gone.
     server_gone: bool,
 }
@@ -51,7 +53,7 @@ impl Launcher {
 
     /// Ends every job, then the server, then us.
     pub fn shut_down(&mut self, by: &str, kill: bool) -> Result<(), LauncherError> {
-        self.ending.get_or_insert(Shutdown { server_kill: None, server_gone: false });
+        self.ending.get_or_insert(Shutdown { server_kill: None, server_told: false, server_gone: false });
         let serials: Vec<u64> = self.jobs.keys().copied().collect();
         for serial in serials {
             self.cancel(serial, by.to_owned(), "the daemon is shutting down".to_owned(), kill);
@@ -76,17 +78,19 @@ impl Launcher {
         if !self.jobs.is_empty() || shutdown.server_gone {
             return Ok(());
         }
-        match shutdown.server_kill {
-            None => {
-                self.tell(&ToServer::ShutDown, Vec::new());
-                // In the embedded form the client has gone already: there is no stream to end well.
-                shutdown.server_kill = Some(if self.quiet { now } else { now + SERVER_GRACE });
-                self.ending = Some(shutdown);
-                if self.quiet { self.kill_server() } else { Ok(()) }
-            }
-            Some(deadline) if deadline <= now => self.kill_server(),
-            Some(_) => Ok(()),
+        if !shutdown.server_told {
+            self.tell(&ToServer::ShutDown, Vec::new());
+            shutdown.server_told = true;
+            // In the embedded form the client has gone already: there is no stream to end well.
+            shutdown.server_kill = Some(if self.quiet { now } else { now + SERVER_GRACE });
         }
+        let due = shutdown.server_kill.is_some_and(|deadline| deadline <= now);
+        if due {
+            // Its pidfd tells the rest.
+            shutdown.server_kill = None;
+        }
+        self.ending = Some(shutdown);
+        if due { self.kill_server() } else { Ok(()) }
     }
 
     fn kill_server(&self) -> Result<(), LauncherError> {

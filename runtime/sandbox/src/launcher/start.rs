@@ -274,8 +274,6 @@ impl Launcher {
             cgroup_files: attach.len(),
             trees: trees.keys().copied().collect(),
             reopened,
-            // Jobs that get fewer cpus than there are spread over all of them.
-            cpu_rotation: self.serial as usize,
             plan,
         };
         let fds: Vec<BorrowedFd<'_>> =

@@ -13,20 +13,21 @@ pub fn allowed_cpus() -> Result<usize> {
     Ok(allowed()?.count())
 }
 
-/// Restricts this thread, and what it forks later, to `count` of the processors that it may use now. They
-/// are taken in order from the one at `rotation` on, and from the start again after the last, so that a
-/// different rotation for each job spreads the jobs. A count above what there is keeps all. *No heap.*
+/// Restricts this thread, and what it forks later, to `count` of the processors that it may use now: the one
+/// that it runs on and those after it in order, from the start again after the last. So nobody is moved away
+/// from where the scheduler has just put them. A count above what there is keeps all. *No heap.*
 ///
 /// # Errors
 /// `EINVAL` for a count of 0.
-pub fn set_affinity_count(count: usize, rotation: usize) -> Result<()> {
+pub fn set_affinity_count(count: usize) -> Result<()> {
     let available = allowed()?.count();
     if count == 0 || available == 0 {
         return Err(Error::new("sched_setaffinity", Errno::EINVAL));
     }
-    let first = rotation % available;
+    let here = nix::sched::sched_getcpu().act("sched_getcpu")?;
+    let before = allowed()?.filter(|cpu| *cpu < here).count();
     let mut set = CpuSet::new();
-    for cpu in allowed()?.chain(allowed()?).skip(first).take(count.min(available)) {
+    for cpu in allowed()?.chain(allowed()?).skip(before).take(count.min(available)) {
         set.set(cpu).act("sched_setaffinity")?;
     }
     sched_setaffinity(SELF, &set).act("sched_setaffinity")
