@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs in the guest, as root: inside.sh WORK. Prepares it and runs every suite in every pass; writes WORK/results/*.log, WORK/facts and, at the very end, WORK/done.
+# Runs in the guest, as root: inside.sh WORK. Prepares it and runs the tests of every suite in every pass; writes
+# WORK/facts, WORK/verdicts, WORK/results/*.log and, at the very end, WORK/done.
 set -euo pipefail
 
 source "$1/settings"
@@ -47,11 +48,26 @@ make_user() {
     install -d -o "$USER_ID" -g "$USER_ID" -m 0700 /run/home-tester "/run/user/$USER_ID"
 }
 
-# run_suite PASS SUITE BINARY: one suite in one pass; prints `PASS SUITE STATUS`.
-run_suite() {
-    local pass=$1 suite=$2 binary=$3 tmp=/mnt/tmp status=0
-    local log=$WORK/results/$pass-$suite.log
-    local -a as=(env) arguments=(--test-threads=2 --show-output)
+# tests_of PASS SUITE BINARY: the names of the tests to run. Stories come in pairs, named for who runs them, and the root's half needs root.
+tests_of() {
+    local names chosen
+    names=$("$3" --list --format terse | sed -n 's/: test$//p')
+    case $1 in rootless*) names=$(grep -vE '(^|::|_)rootful(::|$)' <<<"$names" || true) ;; esac
+    if [ -n "$FILTER" ]; then names=$(grep -F -- "$FILTER" <<<"$names" || true); fi
+    if [ -s "$WORK/selection" ]; then
+        chosen=$(awk -v pass="$1" -v suite="$2" '$1 == pass && $2 == suite {print $3}' "$WORK/selection")
+        [ -n "$chosen" ] || return 0
+        names=$(grep -E -f <(printf '%s\n' "$chosen") <<<"$names" || true)
+    fi
+    printf '%s' "$names"
+}
+
+# run_test PASS SUITE BINARY TEST: one test in a process of its own; adds `PASS SUITE TEST STATUS SECONDS` to WORK/verdicts and keeps its output.
+run_test() {
+    local pass=$1 suite=$2 binary=$3 test=$4 tmp=/mnt/tmp status=0 started
+    local log=$WORK/results/$pass.$suite.${test//::/.}.log
+    local -a as=(env)
+    started=$(date +%s)
     case $pass in *-plain) tmp=/tmp ;; esac
     case $pass in
         rootless*)
@@ -59,16 +75,18 @@ run_suite() {
                 HOME=/run/home-tester USER=tester XDG_RUNTIME_DIR="/run/user/$USER_ID" PATH=/usr/local/bin:/usr/bin:/bin)
             ;;
     esac
-    [ -z "$FILTER" ] || arguments+=("$FILTER")
     (
-        case $pass in rootless*) echo $BASHPID >/sys/fs/cgroup/delegated/tests/cgroup.procs ;; esac
+        case $pass in rootless*) echo "$BASHPID" >/sys/fs/cgroup/delegated/tests/cgroup.procs ;; esac
         cd "$REPO/tests"
         exec "${as[@]}" TMPDIR="$tmp" CARGO_MANIFEST_DIR="$REPO/tests" \
             RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/vm-${pass%-plain}.txt" \
-            timeout --kill-after=20 "$PASS_TIMEOUT" "$binary" "${arguments[@]}"
+            timeout --kill-after=20 "$TEST_TIMEOUT" "$binary" --exact "$test" --show-output
     ) </dev/null >"$log" 2>&1 || status=$?
-    printf '%s %s %s\n' "$pass" "$suite" "$status"
+    grep -q '^test result: ok. 1 passed' "$log" || [ "$status" != 0 ] || status=no-result
+    printf '%s %s %s %s %s\n' "$pass" "$suite" "$test" "$status" "$(($(date +%s) - started))" >>"$WORK/verdicts"
 }
+export -f run_test
+export WORK REPO USER_ID TEST_TIMEOUT
 
 facts >"$WORK/facts"
 modprobe overlay
@@ -82,13 +100,12 @@ bash "$REPO/.ci/leftovers.sh" snapshot /run/before
 for pass in $PASSES; do
     case $pass in *-plain) umount /var/lib/runtime && umount /mnt ;; esac
     while read -r suite binary; do
-        run_suite "$pass" "$suite" "$binary" >>"$WORK/finished"
+        tests_of "$pass" "$suite" "$binary" | tr '\n' '\0' |
+            xargs -0 -r -P 2 -n 1 bash -euo pipefail -c 'run_test "$@"' bash "$pass" "$suite" "$binary"
     done <"$WORK/suites"
-    say "pass $pass is through"
+    say "pass $pass is through after $SECONDS s"
 done
-mkdir -p "$WORK/results"
 status=0
-bash "$REPO/.ci/leftovers.sh" check /run/before >"$WORK/results/all-leftovers.log" 2>&1 || status=$?
-echo "all leftovers $status" >>"$WORK/finished"
-cat "$WORK/finished"
-mv "$WORK/finished" "$WORK/done"
+bash "$REPO/.ci/leftovers.sh" check /run/before >"$WORK/results/all.host.leftovers.log" 2>&1 || status=$?
+echo "all host leftovers $status 0" >>"$WORK/verdicts"
+touch "$WORK/done"
