@@ -117,14 +117,17 @@ pub fn plan(
     })
 }
 
+/// Calls that make memory which lasts while no process maps it: memfds, segments and queues of SysV.
+const UNMAPPED_MEMORY: [&str; 3] = ["memfd_create", "msgget", "shmget"];
+
 /// The profile's answers. Without a memory cgroup, memory that no process maps would escape the polling that stands in for
-/// it, so there are no memfds then: callers fall back to files in /tmp or /dev/shm, which scratch bounds.
+/// it, so there is none then: callers fall back to files in /tmp or /dev/shm, which scratch bounds.
 fn syscalls(profile: &Profile, tree_limits: &TreeLimits) -> SyscallPolicy {
     /// errno(3).
     const ENOSYS: u16 = 38;
     let mut policy = profile.syscalls.clone();
     if matches!(tree_limits, TreeLimits::Fallback { .. }) {
-        for entry in policy.entries.values_mut().filter(|entry| entry.name == "memfd_create") {
+        for entry in policy.entries.values_mut().filter(|entry| UNMAPPED_MEMORY.contains(&entry.name.as_str())) {
             entry.answer = Answer::Errno(ENOSYS);
             entry.rules.clear();
         }
