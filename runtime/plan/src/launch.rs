@@ -66,7 +66,7 @@ pub struct LaunchPlan {
 pub enum TreeLimits {
     /// By cgroups.
     Cgroup,
-    /// By RLIMIT_NPROC inside the user namespace, RLIMIT_AS, and polling.
+    /// By RLIMIT_NPROC inside the user namespace, RLIMIT_DATA, and polling.
     Fallback {
         /// Why.
         why: String,
@@ -221,7 +221,7 @@ pub enum Rlimit {
     Nice,
     Stack,
     Nproc,
-    AddressSpace,
+    Data,
     Cpu,
 }
 

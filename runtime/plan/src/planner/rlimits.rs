@@ -16,9 +16,10 @@ const HOST_FILE_BYTES_MAX: u64 = 64 << 30;
 /// A file in scratch may ask for this much more than scratch holds, so that a full scratch says ENOSPC: at the limit itself
 /// the kernel would send SIGXFSZ first.
 const FILE_SLACK_BYTES: u64 = 1 << 20;
-/// Without a memory cgroup a process may map this many times its memory limit. Runtimes reserve address space that they never
-/// touch (V8, the JVM, Go), and what is resident is polled; this bounds what one process can do between two polls.
-const ADDRESS_SPACE_FACTOR: u64 = 4;
+/// Without a memory cgroup a process may have this many times its memory limit in private writable memory, touched or not
+/// (the stack of a thread counts in whole). What is resident is polled; this bounds what one process can do between two polls.
+/// Address space would be the wrong measure: runtimes reserve far more than they use (V8 over 10 GiB for WebAssembly).
+const DATA_FACTOR: u64 = 4;
 
 /// Soft and hard limits, by name.
 pub(super) fn list(
@@ -48,7 +49,7 @@ pub(super) fn list(
         // Inside a user namespace the kernel counts processes per namespace. Rootless, init has the job's uid and counts.
         let own = if identity.init_has_own_id { limits.pids.saturating_sub(1) } else { limits.pids };
         list.push((Rlimit::Nproc, own));
-        list.push((Rlimit::AddressSpace, limits.memory_bytes.saturating_mul(ADDRESS_SPACE_FACTOR)));
+        list.push((Rlimit::Data, limits.memory_bytes.saturating_mul(DATA_FACTOR)));
     }
     list.into_iter().map(|(limit, value)| (limit, Some(value), Some(value))).collect()
 }

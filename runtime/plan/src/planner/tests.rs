@@ -218,9 +218,9 @@ fn an_ordinary_user_without_a_cgroup_gets_the_fallback_and_its_name() {
     assert!(!plan.identity.init_has_own_id);
     let limit = |name| plan.rlimits.iter().find(|(limit, ..)| *limit == name).map(|(_, soft, _)| *soft);
     assert_eq!(limit(Rlimit::Nproc), Some(Some(256)));
-    assert_eq!(limit(Rlimit::AddressSpace), Some(Some(4 << 30)));
+    assert_eq!(limit(Rlimit::Data), Some(Some(4 << 30)));
     let whole = plan_for(request("default"), &debian()).unwrap();
-    assert!(whole.rlimits.iter().all(|(limit, ..)| !matches!(limit, Rlimit::Nproc | Rlimit::AddressSpace)));
+    assert!(whole.rlimits.iter().all(|(limit, ..)| !matches!(limit, Rlimit::Nproc | Rlimit::Data)));
     assert_eq!(whole.tree_limits, TreeLimits::Cgroup);
 }
 

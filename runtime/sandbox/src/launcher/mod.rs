@@ -50,7 +50,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -126,20 +126,38 @@ fn serve(options: Options) -> Result<(), LauncherError> {
             say(&format!("removed what a launcher that died left behind (instance {name})"));
         }
     }
-    let instance = Instance::lease(&run_dir)?;
-    let rootful = settings::is_rootful()?;
-    let slots = if rootful { Some(Slots::lease(&run_dir)?) } else { None };
-    let read = settings::read(&options, &group_facts, &instance.name, slots.as_ref())?;
-    let findings = if embedded { (Vec::new(), true) } else { settings::examine(&proof, &read, &options)? };
     let paths: Vec<PathBuf> = match &options.mode {
         Mode::Serve { unix, .. } => unix.iter().map(|listener| listener.path.clone()).collect(),
         Mode::Embedded { .. } => Vec::new(),
     };
-    let mut launcher = assemble(proof, zygote, instance, slots, read, options, findings)
-        .inspect_err(|_error| unlink(&paths))?;
+    let led = lead(proof, zygote, options, &run_dir, &group_facts);
+    unlink(&paths);
+    if led.is_err()
+        && let Err(error) = places::sweep(&run_dir, &group_facts).and_then(|_| places::tidy(&run_dir))
+    {
+        // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
+        say(&format!("failed to clean up: {error}"));
+    }
+    led
+}
+
+/// From the first lease to the last.
+fn lead(
+    proof: SingleThreaded,
+    zygote: Zygote,
+    options: Options,
+    run_dir: &Path,
+    group_facts: &cgroup::Facts,
+) -> Result<(), LauncherError> {
+    let embedded = matches!(options.mode, Mode::Embedded { .. });
+    let instance = Instance::lease(run_dir)?;
+    let rootful = settings::is_rootful()?;
+    let slots = if rootful { Some(Slots::lease(run_dir)?) } else { None };
+    let read = settings::read(&options, group_facts, &instance.name, slots.as_ref())?;
+    let findings = if embedded { (Vec::new(), true) } else { settings::examine(&proof, &read, &options)? };
+    let mut launcher = assemble(proof, zygote, instance, slots, read, options, findings)?;
     let ran = launcher.run();
     let cleaned = launcher.clean_up();
-    unlink(&paths);
     ran.and(cleaned)
 }
 
