@@ -28,7 +28,10 @@ impl Machine {
     pub fn lines(&self) -> Vec<String> {
         let rights = if self.info.rootful { "as root" } else { "as an ordinary user" };
         vec![
-            format!("host: kernel {}, {} cpus, cgroup {}", self.kernel, self.cpus, self.info.cgroup_version),
+            format!(
+                "host: kernel {}, {} cpus; cgroups that jobs use: {}",
+                self.kernel, self.cpus, self.info.cgroup_version
+            ),
             format!("load before the run (1, 5, 15 min): {}", self.load),
             format!("runtime {}, {} build, {rights}", self.info.version, build()),
         ]
