@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{io::Write, path::Path};
 
-const MEMORY: &str = "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default), above the job's memory limit; contained also when the job dies without a line and its outcome is the memory limit";
+const MEMORY: &str = "PROBE_MEMORY_BYTES: where it gives up (2 GiB by default), above the job's memory limit; contained also when the job dies without a line and its outcome is the memory limit; where nothing but polling bounds memory the filter answers ENOSYS";
 const POLLED: &str =
     "as R06.memfd, but without the cgroup the launcher polls what is resident, and ends the job";
 
@@ -25,7 +25,7 @@ pub const PROBES: &[Probe] =
             .seconds(60)
             .fatal(libc::SIGKILL)
             .note(POLLED),
-        Probe::new("R06.memfd", "memory in a memfd without end", "cgroup", memfd)
+        Probe::new("R06.memfd", "memory in a memfd without end", "cgroup,seccomp", memfd)
             .inside()
             .mode(Mode::Solo)
             .seconds(60)
@@ -118,7 +118,7 @@ fn until_killed(what: &str, mut take: impl FnMut() -> Result<(), i32>) -> Tried 
     });
     match end.step("fork")? {
         End::Exited(0) => breached(format!("{bound} bytes of {what}")),
-        End::Exited(errno @ (libc::ENOMEM | libc::ENOSPC | libc::EAGAIN | libc::EPERM)) => {
+        End::Exited(errno @ (libc::ENOMEM | libc::ENOSPC | libc::EAGAIN | libc::EPERM | libc::ENOSYS)) => {
             contained(format!("{what}: {}", errno_name(errno)))
         }
         End::Signalled(libc::SIGKILL) => contained(format!("{what}: killed")),

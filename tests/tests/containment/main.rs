@@ -5,6 +5,7 @@ mod capabilities;
 mod cgroup;
 mod cgroup_namespace;
 mod facts;
+mod host;
 mod idmap;
 mod ipc;
 mod landlock;
