@@ -17,6 +17,7 @@ mod no_new_privs;
 mod no_switch;
 mod pid;
 mod probes;
+mod profiles;
 mod read_only_root;
 mod rlimits;
 mod seccomp;

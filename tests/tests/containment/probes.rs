@@ -180,7 +180,7 @@ fn assert_breaches(stage: &Stage, facts: &Facts, probes: &[Probe]) {
 }
 
 /// Why a probe did not say what was expected, if so.
-fn complaint(said: &Verdicts, id: &str, expected: &str) -> Option<String> {
+pub fn complaint(said: &Verdicts, id: &str, expected: &str) -> Option<String> {
     match said.get(id) {
         Some((verdict, _)) if verdict == expected => None,
         Some((verdict, detail)) => Some(format!("{id} is {verdict}: {detail}")),

@@ -7,7 +7,8 @@ use std::{
 };
 
 /// The programs on the stage.
-const PROGRAMS: &[(&str, &str)] = &[("hostile", env!("CARGO_BIN_EXE_hostile"))];
+const PROGRAMS: &[(&str, &str)] =
+    &[("hostile", env!("CARGO_BIN_EXE_hostile")), ("runtime", env!("CARGO_BIN_EXE_runtime-under-test"))];
 
 /// Runs a story as root or as an ordinary user, where the host lets us.
 pub fn as_whom(test: &str, who: Who, story: fn(&Stage)) {
