@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// errno(3).
+const ETOOMANYREFS: Errno = Errno(109);
+
 /// Both.
 pub struct Link {
     pub socket: OwnedFd,
@@ -74,10 +77,14 @@ impl Link {
 
     /// A datagram of any form. One that the kernel refuses to send is no attack on the launcher.
     pub fn tell_raw(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
-        match socket::send(self.socket.as_fd(), bytes, fds, false) {
-            Ok(()) => {}
-            Err(error) if error.errno == Errno::EMSGSIZE || error.errno == Errno::EINVAL => {}
-            Err(error) => panic!("{error}"),
+        loop {
+            match socket::send(self.socket.as_fd(), bytes, fds, false) {
+                Ok(()) => return,
+                Err(error) if error.errno == Errno::EMSGSIZE || error.errno == Errno::EINVAL => return,
+                // More descriptors are under way than an ordinary user may have: until the launcher has taken some.
+                Err(error) if error.errno == ETOOMANYREFS => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
