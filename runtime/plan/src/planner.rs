@@ -79,6 +79,7 @@ pub fn plan(
         (false, Some(why)) => TreeLimits::Fallback { why: why.to_owned() },
         _ => TreeLimits::Cgroup,
     };
+    let root = root::lay_out(profile, facts, &workspace)?;
     let (env, path) = environment::merge(profile, spec);
     let masked = if stands(Wall::MaskedProc) { generated::PROC_MASKED } else { &[] };
     let read_only = if stands(Wall::MaskedProc) { generated::PROC_READ_ONLY } else { &[] };
@@ -87,7 +88,6 @@ pub fn plan(
         profile_digest: profile.digest.clone(),
         identity,
         hostname: profile.hostname.clone(),
-        root: root::lay_out(profile, facts, &workspace)?,
         proc_masked: masked.iter().map(|name| format!("/proc/{name}")).collect(),
         proc_read_only: read_only.iter().map(|name| format!("/proc/{name}")).collect(),
         proc_subset_pid: profile.proc_subset_pid,
@@ -97,7 +97,8 @@ pub fn plan(
             true => rlimits::list(&limits, &workspace, &tree_limits, identity),
             false => Vec::new(),
         },
-        landlock: landlock::rules(profile, facts, &walls),
+        landlock: landlock::rules(profile, facts, &walls, &root),
+        root,
         syscalls: syscalls(profile, &tree_limits),
         cpus: cpus(limits.cpu_millicores, facts.cpus),
         command: CommandPlan {

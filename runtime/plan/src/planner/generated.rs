@@ -30,13 +30,21 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("/dev/stdout", "/proc/self/fd/1"),
 ];
 
-/// Hidden below /proc: they tell of the host's memory, hardware, interrupts and keys, or take commands.
+/// Hidden below /proc: they tell of the host's memory, hardware, disks, interrupts, boot parameters and keys, or take commands.
 pub(super) const PROC_MASKED: &[&str] = &[
     "acpi",
+    "allocinfo",
     "asound",
+    "bootconfig",
+    "buddyinfo",
+    "cmdline",
     "config.gz",
+    "consoles",
+    "crypto",
+    "diskstats",
     "driver",
     "dynamic_debug",
+    "fs",
     "interrupts",
     "iomem",
     "ioports",
@@ -49,21 +57,26 @@ pub(super) const PROC_MASKED: &[&str] = &[
     "kpagecount",
     "kpageflags",
     "latency_stats",
+    "locks",
+    "misc",
     "modules",
     "mtrr",
+    "pagetypeinfo",
     "partitions",
     "pressure",
     "sched_debug",
+    "schedstat",
     "scsi",
     "slabinfo",
     "softirqs",
     "timer_list",
     "timer_stats",
     "vmallocinfo",
+    "zoneinfo",
 ];
 
 /// Read-only below /proc: settings of the host's kernel.
-pub(super) const PROC_READ_ONLY: &[&str] = &["bus", "fs", "irq", "sys", "sysrq-trigger"];
+pub(super) const PROC_READ_ONLY: &[&str] = &["bus", "irq", "sys", "sysrq-trigger"];
 
 /// /dev: nodes, links and terminals of the job's own.
 pub(super) fn devices() -> Vec<RootEntry> {

@@ -4,7 +4,7 @@
 use super::{generated::DEVICES, walls::Walls};
 use crate::{
     facts::HostFacts,
-    launch::{LandlockAccess, LandlockPlan},
+    launch::{LandlockAccess, LandlockPlan, RootEntry},
     profile::Profile,
     wall::Wall,
 };
@@ -15,19 +15,31 @@ const ABI_SCOPES: u32 = 6;
 const ABI_TCP: u32 = 4;
 
 /// The rules.
-pub(super) fn rules(profile: &Profile, facts: &HostFacts, walls: &Walls) -> LandlockPlan {
+///
+/// A rule grants beneath its path whatever other rules grant further down, so the root's own must be the least: with
+/// execution granted there, /dev/shm had it too.
+pub(super) fn rules(
+    profile: &Profile,
+    facts: &HostFacts,
+    walls: &Walls,
+    root: &[RootEntry],
+) -> LandlockPlan {
     let stands = walls.stand.contains_key(&Wall::Landlock);
     let writable = match profile.exec_from_writable {
         true => LandlockAccess::ReadWriteExecute,
         false => LandlockAccess::ReadWrite,
     };
     let mut rules = vec![
-        ("/".to_owned(), LandlockAccess::ReadExecute),
+        ("/".to_owned(), LandlockAccess::Read),
         ("/workspace".to_owned(), writable),
         ("/tmp".to_owned(), writable),
         ("/dev/shm".to_owned(), LandlockAccess::ReadWrite),
         ("/dev/pts".to_owned(), LandlockAccess::Terminal),
     ];
+    rules.extend(root.iter().filter_map(|entry| match entry {
+        RootEntry::Bind { target, exec: true, .. } => Some((target.clone(), LandlockAccess::ReadExecute)),
+        _ => None,
+    }));
     rules.extend(DEVICES.iter().map(|device| {
         let access = if device.terminal { LandlockAccess::Terminal } else { LandlockAccess::Device };
         (format!("/dev/{}", device.name), access)
