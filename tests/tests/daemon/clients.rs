@@ -12,6 +12,7 @@ stories!(
     a_run_at_a_daemon_is_like_one_without,
     jobs_are_listed_and_inspected,
     two_clients_run_at_the_same_time,
+    thirty_jobs_at_once_keep_their_output_apart,
     a_second_client_joins_a_job,
     a_client_that_joins_may_write,
     a_cancel_ends_a_job,
@@ -93,6 +94,29 @@ fn two_clients_run_at_the_same_time(stage: &Stage) {
     for (number, client) in clients.into_iter().enumerate() {
         assert_eq!(text(&end(client).stdout), format!("got word-{number}\n"));
     }
+}
+
+fn thirty_jobs_at_once_keep_their_output_apart(stage: &Stage) {
+    let daemon = start(stage);
+    let clients: Vec<Child> = (0..30)
+        .map(|number| {
+            background(
+                &daemon,
+                &format!(
+                    "for i in 1 2 3 4 5; do echo {number}; done; yes {number} | head -c 50000; exit {number}"
+                ),
+            )
+        })
+        .collect();
+    for (number, client) in clients.into_iter().enumerate() {
+        let output = end(client);
+        assert_eq!(output.status.code(), Some(i32::try_from(number).unwrap()), "{}", text(&output.stderr));
+        let line = format!("{number}\n");
+        let said = text(&output.stdout);
+        assert_eq!(said.len(), 5 * line.len() + 50_000);
+        assert!(said.lines().all(|it| line.starts_with(it)), "job {number} said something else");
+    }
+    assert_eq!(jobs(&daemon).len(), 30);
 }
 
 fn a_second_client_joins_a_job(stage: &Stage) {

@@ -1,12 +1,13 @@
 //! Requests that are refused: the code, the reason that programs read, and a daemon that goes on.
 
-use crate::api::{first, run, spec, with_daemon};
+use crate::api::{connect, first, on, run, spec, with_daemon};
 use runtime_proto::v1::{
     AttachRequest, CancelRequest, EnvironmentVariable, GetRequest, HostDirectoryWorkspace, JobInput, JobSpec,
     Limits, ListRequest, RunRequest, Workspace, job_input::Input, job_service_client::JobServiceClient,
     run_request, run_response::Event, workspace,
 };
-use runtime_tests::{Stage, stories};
+use runtime_tests::{Daemon, Stage, eventually, stories};
+use std::{ffi::OsStr, process::Stdio};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -17,6 +18,7 @@ stories!(
     a_message_over_four_mebibytes_is_refused,
     a_host_directory_cannot_be_asked_for,
     the_daemon_goes_on_after_every_refusal,
+    more_jobs_than_the_policy_lets_wait_are_refused,
 );
 
 async fn refused(channel: &Channel, requests: Vec<RunRequest>) -> Status {
@@ -180,4 +182,34 @@ fn the_daemon_goes_on_after_every_refusal(stage: &Stage) {
             assert_eq!(finished.outcome.as_ref().unwrap().exit_status, 3);
         }
     });
+}
+
+fn more_jobs_than_the_policy_lets_wait_are_refused(stage: &Stage) {
+    let policies = stage.home().join("policies");
+    let script = r#"umask 022; mkdir "$1"; printf 'jobs_running_max = 1\njobs_queued_max = 1\nhost_directory = true\n[ceilings]\n' >"$1/local.toml""#;
+    assert!(stage.command("/bin/sh").args(["-c", script, "sh"]).arg(&policies).status().unwrap().success());
+    let daemon = Daemon::start(stage, &[OsStr::new("--policies"), policies.as_os_str()], "");
+    let client = |script: &str| {
+        daemon.client(&["run", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let count = |state: &str| crate::ask(&daemon, &["ps", "--json", "--state", state]).lines().count();
+    let running = client("while [ ! -e /tmp/never ]; do sleep 0.02; done");
+    eventually("the first runs", || count("running") == 1);
+    let second = client("echo second");
+    eventually("the second waits", || count("queued") == 1);
+    on(async {
+        let channel = connect(&daemon).await;
+        assert_reason(
+            &refused(&channel, vec![first(spec("exit 0"))]).await,
+            Code::ResourceExhausted,
+            "QUEUE_FULL",
+        );
+    });
+    let queued = crate::newest_in_state(&daemon, "queued");
+    let jobs = crate::jobs(&daemon);
+    let other = jobs.iter().find(|job| job["job_id"] != queued.as_str()).unwrap();
+    crate::ask(&daemon, &["cancel", "--kill", other["job_id"].as_str().unwrap()]);
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(143));
+    let output = second.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"second\n".as_slice()));
 }

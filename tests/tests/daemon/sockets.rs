@@ -22,6 +22,7 @@ stories!(
     what_is_no_socket_stays,
     tcp_works_on_loopback_when_it_is_asked_for,
     a_state_directory_has_one_daemon,
+    a_daemon_is_found_by_the_environment_and_at_its_default_place,
 );
 
 fn a_socket_is_its_owners_alone(stage: &Stage) {
@@ -202,4 +203,34 @@ fn a_state_directory_has_one_daemon(stage: &Stage) {
     assert!(errors.contains("state directory"), "{errors}");
     assert!(!stage.home().join("second.sock").exists(), "its socket goes with it");
     assert_eq!(ask(&daemon, &["run", "--", "echo", "ran"]), "ran\n");
+}
+
+fn a_daemon_is_found_by_the_environment_and_at_its_default_place(stage: &Stage) {
+    let daemon = start(stage);
+    let mut client = stage.command(stage.program("runtime"));
+    client.env("RUNTIME_ENDPOINT", format!("unix:{}", daemon.socket().display()));
+    let output = client.args(["run", "--", "echo", "by the environment"]).output().unwrap();
+    assert_eq!(text(&output.stdout), "by the environment\n", "{}", text(&output.stderr));
+    assert_eq!(crate::jobs(&daemon).len(), 1);
+    if stage.who() == Who::Root {
+        // The default place of root is the host's own.
+        return;
+    }
+    let mut command = stage.command("/bin/sh");
+    command.args(["-c", r#"exec "$@" 3>&1 >/dev/null"#, "sh"]).arg(stage.program("runtime"));
+    command.args(["serve", "--ready-fd", "3", "--state-dir"]).arg(stage.home().join("other-state"));
+    let mut second = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(second.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("run/runtime/api.sock"), "{line}");
+    let call = |args: &[&str]| stage.command(stage.program("runtime")).args(args).output().unwrap();
+    assert_eq!(text(&call(&["run", "--", "echo", "at its place"]).stdout), "at its place\n");
+    assert_eq!(text(&call(&["run", "--embedded", "--", "echo", "without"]).stdout), "without\n");
+    let listed = text(&call(&["ps", "--json"]).stdout);
+    assert!(listed.lines().count() == 1 && listed.contains("at its place"), "{listed}");
+    let pidfd = runtime_sys::pidfd::open(runtime_sys::clone::Pid(second.id().try_into().unwrap())).unwrap();
+    runtime_sys::pidfd::send_signal(std::os::fd::AsFd::as_fd(&pidfd), 15).unwrap();
+    assert_eq!(wait(&mut second, Duration::from_secs(20)).unwrap().code(), Some(0));
+    drop(daemon);
+    assert!(!stage.run_dir().exists(), "nothing is left of the run directory");
 }

@@ -6,6 +6,7 @@ use runtime_tests::{Stage, stories};
 stories!(
     memory_ends_a_job_that_eats_too_much,
     memory_counts_the_whole_tree,
+    a_child_that_eats_too_much_ends_the_job,
     memory_counts_scratch_where_the_kernel_does,
     swap_is_named_by_the_plan,
     a_job_within_its_memory_is_left_alone,
@@ -41,6 +42,20 @@ time.sleep(30)
 ";
     let output = python(stage, &["memory=96MiB"], code);
     assert_ended_by(&output, "memory", 96 * MIB);
+}
+
+fn a_child_that_eats_too_much_ends_the_job(stage: &Stage) {
+    // A tree with a hole in it is no result, wherever the kernel struck.
+    let code = r"
+import subprocess, sys
+print('up', flush=True)
+subprocess.run([sys.executable, '-c', 'b = bytearray(200 << 20)\nwhile True: pass'])
+print('never', flush=True)
+import time; time.sleep(30)
+";
+    let output = python(stage, &["memory=64MiB"], code);
+    assert_ended_by(&output, "memory", 64 * MIB);
+    assert!(output.text().starts_with("up\n"), "{}", output.text());
 }
 
 fn memory_counts_scratch_where_the_kernel_does(stage: &Stage) {

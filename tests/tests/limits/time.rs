@@ -65,8 +65,9 @@ fn a_job_that_rests_uses_no_cpu_time(stage: &Stage) {
 }
 
 fn the_cpu_share_holds_a_job_back(stage: &Stage) {
-    let script = "nproc; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-    let output = run(stage, &["cpu=0.2"], &["sh", "-c", script]);
+    // So little that it is met on a busy host, too.
+    let script = "nproc; i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
+    let output = run(stage, &["cpu=0.05"], &["sh", "-c", script]);
     assert_eq!((output.status.code(), output.text().as_str()), (Some(0), "1\n"), "{}", output.errors());
     if has_cgroup(&output) {
         let throttled = output.report["outcome"]["usage"]["cpu_throttled_us"].as_u64().unwrap();

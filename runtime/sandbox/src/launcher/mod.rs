@@ -132,10 +132,9 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     };
     let led = lead(proof, zygote, options, &run_dir, &group_facts);
     unlink(&paths);
-    if led.is_err()
-        && let Err(error) = places::sweep(&run_dir, &group_facts).and_then(|_| places::tidy(&run_dir))
-    {
-        // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
+    // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
+    let swept = if led.is_err() { places::sweep(&run_dir, &group_facts).map(drop) } else { Ok(()) };
+    if let Err(error) = swept.and_then(|()| places::tidy(&run_dir)) {
         say(&format!("failed to clean up: {error}"));
     }
     led
