@@ -2,7 +2,7 @@
 //! path. When we end, however that happens, the pipe closes and the launcher ends its jobs and itself.
 
 use std::io::{PipeReader, PipeWriter};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use runtime_sandbox::launcher::{self, Directory, Mode, Options};
 use runtime_sys::clone::{Cloned, SingleThreaded, fork};
 use runtime_sys::{file, pidfd, poll};
 
-use crate::{error::Error, places::Surroundings, request::DirectoryWish};
+use crate::{directory, error::Error, places::Surroundings, request::DirectoryWish};
 
 /// Longest text of a failed start that is read, in bytes.
 const FATAL_BYTES_MAX: usize = 8 * 1024;
@@ -95,7 +95,17 @@ fn open_directory(wish: &DirectoryWish) -> Result<Directory, Error> {
     let fd = file::open_dir_path(&wish.path).map_err(|error| Error::Usage {
         message: format!("failed to open the directory {shown} for --dir: {}; check that it exists and that you may enter it", error.errno),
     })?;
-    Ok(Directory { fd, path: absolute, read_only: wish.read_only })
+    // What was opened, whatever the links on the way said.
+    let opened = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let opened = std::fs::read_link(&opened)
+        .map_err(|error| Error::io("find the directory", shown.to_string(), error))?;
+    let session = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+    let session = session.filter(|directory| directory.is_absolute());
+    let sockets: Vec<_> = session.into_iter().chain([runtime_sandbox::launcher::places::run_dir()]).collect();
+    match directory::unfit(&opened, &sockets) {
+        Some(message) => Err(Error::Usage { message }),
+        None => Ok(Directory { fd, path: absolute, read_only: wish.read_only }),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod directory;
 mod embedded;
 mod endpoint;
 mod error;
