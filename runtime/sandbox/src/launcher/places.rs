@@ -146,7 +146,8 @@ impl Instance {
 /// Removes what of the run directory is empty.
 pub fn tidy(run_dir: &Path) -> Result<(), PlaceError> {
     let (instances, slots) = (run_dir.join("instances"), run_dir.join("slots"));
-    for empty in [instances.as_path(), slots.as_path(), run_dir] {
+    let run_dir = Some(run_dir).filter(|path| !is_anybodys(path));
+    for empty in [instances.as_path(), slots.as_path()].into_iter().chain(run_dir) {
         match fs::remove_dir(empty) {
             Ok(()) => {}
             // In use by another launcher, or gone with one.
@@ -156,11 +157,16 @@ pub fn tidy(run_dir: &Path) -> Result<(), PlaceError> {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy
                 ) => {}
             // A run directory below a directory of root's stays.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && empty == run_dir => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Some(empty) == run_dir => {}
             Err(error) => return Err(io_error("remove", empty)(error)),
         }
     }
     Ok(())
+}
+
+/// In /tmp, what we take away another user may make, while one of our launchers believes it to be ours: it stays.
+fn is_anybodys(path: &Path) -> bool {
+    path.parent().and_then(|parent| fs::metadata(parent).ok()).is_none_or(|parent| parent.mode() & 0o002 != 0)
 }
 
 fn random_name() -> Result<String, PlaceError> {
@@ -366,6 +372,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn two_launchers_never_share_an_id() {
@@ -411,6 +418,18 @@ mod tests {
         held.remove().unwrap();
         living.remove().unwrap();
         assert_eq!(fs::read_dir(directory.path()).map_or(0, Iterator::count), 0, "what is empty goes");
+    }
+
+    #[test]
+    fn a_run_directory_goes_unless_another_user_could_make_it_then() {
+        for (mode, stays) in [(0o755, false), (0o1777, true)] {
+            let place = tempfile::tempdir().unwrap();
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let run_dir = place.path().join("runtime-1");
+            Instance::lease(&run_dir).unwrap().remove().unwrap();
+            assert_eq!(run_dir.exists(), stays, "{mode:o}");
+            assert!(!run_dir.join("instances").exists());
+        }
     }
 
     #[test]
