@@ -19,7 +19,9 @@ fn a_server_of_another_version_cannot_go_on(stage: &Stage) {
 fn a_server_cannot_keep_jobs_by_hanging_up(stage: &Stage) {
     let play = Play::start(stage, "hang_up");
     assert_eq!(play.value("orphan"), "started");
-    play.end_well();
+    let ended = play.end();
+    assert!(ended.fatal.contains("the server ended by itself"), "{}", ended.fatal);
+    assert_eq!(ended.status, "Exited { code: 1 }");
 }
 
 fn a_server_cannot_leave_jobs_behind_by_exiting(stage: &Stage) {

@@ -93,7 +93,8 @@ impl Launcher {
         if due { self.kill_server() } else { Ok(()) }
     }
 
-    fn kill_server(&self) -> Result<(), LauncherError> {
+    /// Ends the server, if it is there.
+    pub fn kill_server(&self) -> Result<(), LauncherError> {
         match pidfd::send_signal(self.server.pidfd.as_fd(), SIGKILL) {
             Err(error) if error.errno != Errno::ESRCH => Err(kernel("end the server")(error)),
             _ => Ok(()),

@@ -115,9 +115,12 @@ impl Launcher {
                     Ok(message) => self.obey(message)?,
                     Err(error) => self.log(&format!("the server sent no message: {error}")),
                 },
-                // Closed: its pidfd tells the rest.
+                // Closed: its pidfd tells the rest. A server that hangs up and lives on would leave jobs to nobody.
                 Ok(None) => {
                     self.report_cleanup(self.epoll.remove(self.server.link.as_fd()));
+                    if !self.is_ending() {
+                        self.kill_server()?;
+                    }
                     break;
                 }
                 Err(error) if error.would_block() => break,
