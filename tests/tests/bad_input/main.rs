@@ -1,6 +1,7 @@
 //! Bad input: each gets its exact status and one clear line with the next step, nothing runs, and nothing is left behind.
 
 mod endpoints;
+mod hosts;
 mod profiles;
 mod programs;
 mod requests;
