@@ -1,5 +1,7 @@
 //! The `runtime.v1` API: messages, client and server as generated from `proto/runtime/v1/*.proto`.
 
+#![forbid(unsafe_code)]
+
 /// Version 1.
 pub mod v1 {
     #![allow(missing_docs, clippy::all, reason = "generated; the comments are in the .proto files")]
