@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use runtime_sandbox::launcher::{self, Mode, Options, UnixListener, places};
+use runtime_sys::{pidfd, process};
 
 use crate::args::ServeArgs;
 use crate::endpoint::{self, Endpoint};
@@ -15,6 +16,8 @@ use crate::places::Surroundings;
 
 /// Serves until a signal ends it. No thread may exist yet.
 pub fn serve(args: ServeArgs) -> Result<u8, Error> {
+    // First of all: once our parent has died, another process is our parent.
+    let parent = args.die_with_parent.then(parent).transpose()?;
     let ready_fd = args.ready_fd.map(adopt).transpose()?;
     let surroundings = Surroundings::now();
     let socket_group = args.socket_group.as_deref().map(group).transpose()?;
@@ -29,8 +32,7 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
     }
     let (unix, tcp) = bound.release();
     let sockets: Vec<_> = unix.iter().filter_map(|listener| Socket::at(&listener.path)).collect();
-    let mode =
-        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent: args.die_with_parent };
+    let mode = Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, parent };
     let status = launcher::run(Options {
         mode,
         profiles_dir: args.profiles.or_else(|| surroundings.profiles_dir()),
@@ -40,6 +42,11 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
     // The launcher takes them away at its end, but not where it could not even start.
     sockets.iter().try_for_each(Socket::remove)?;
     Ok(super::status_of(status))
+}
+
+/// The process that started us, as a descriptor that keeps meaning it.
+fn parent() -> Result<OwnedFd, Error> {
+    pidfd::open(process::parent_pid()).map_err(|source| Error::Kernel { act: "watch the parent", source })
 }
 
 /// A socket of ours on disk, known by its inode: another daemon may have taken the path meanwhile.

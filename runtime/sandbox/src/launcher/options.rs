@@ -36,8 +36,8 @@ pub enum Mode {
         ready_fd: Option<OwnedFd>,
         /// Members may connect.
         socket_group: Option<u32>,
-        /// End when the parent process ends.
-        die_with_parent: bool,
+        /// A pidfd: when that process ends, so do we.
+        parent: Option<OwnedFd>,
     },
     /// `runtime run` without a daemon.
     Embedded {

@@ -6,7 +6,7 @@ use crate::launcher::{
     server::{self, Server},
     state_dir::StateDir,
 };
-use runtime_sys::{clone::SingleThreaded, pidfd, process};
+use runtime_sys::{clone::SingleThreaded, process};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The server, and what of the mode the launcher keeps.
@@ -40,7 +40,7 @@ pub fn start_server(
             let server = server::start(proof, &start).map_err(kernel("start the server"))?;
             Ok(Started { server, lifeline: Some(lifeline), directory, state_dir })
         }
-        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, die_with_parent } => {
+        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, parent } => {
             let state_dir = StateDir::take(&state_dir, server_uid)?;
             let mut fds = Vec::new();
             for listener in &unix {
@@ -63,12 +63,7 @@ pub fn start_server(
             }
             let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
             let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            let lifeline = if die_with_parent {
-                Some(pidfd::open(process::parent_pid()).map_err(kernel("watch the parent"))?)
-            } else {
-                None
-            };
-            Ok(Started { server, lifeline, directory: None, state_dir })
+            Ok(Started { server, lifeline: parent, directory: None, state_dir })
         }
     }
 }
