@@ -1,4 +1,4 @@
-//! What operators type: one file per verb in [`verbs`], and what they share.
+//! What operators type: one file per verb in `verbs`, and what they share.
 //!
 //! The arguments are read before any thread exists, because `run` and `serve` fork the launcher and a fork is safe in a
 //! process of one thread only. This crate builds no wall and decides nothing about a job: it asks, shows and explains.

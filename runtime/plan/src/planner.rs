@@ -128,7 +128,9 @@ fn syscalls(profile: &Profile, tree_limits: &TreeLimits) -> SyscallPolicy {
     const ENOSYS: u16 = 38;
     let mut policy = profile.syscalls.clone();
     if matches!(tree_limits, TreeLimits::Fallback { .. }) {
-        for entry in policy.entries.values_mut().filter(|entry| UNMAPPED_MEMORY.contains(&entry.name.as_str())) {
+        for entry in
+            policy.entries.values_mut().filter(|entry| UNMAPPED_MEMORY.contains(&entry.name.as_str()))
+        {
             entry.answer = Answer::Errno(ENOSYS);
             entry.rules.clear();
         }

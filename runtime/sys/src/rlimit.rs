@@ -96,20 +96,9 @@ mod tests {
     #[test]
     fn every_resource_is_known_to_the_kernel() {
         use Resource::*;
-        for resource in [
-            Core,
-            Nofile,
-            Memlock,
-            Fsize,
-            Msgqueue,
-            Sigpending,
-            Rtprio,
-            Nice,
-            Stack,
-            Nproc,
-            Data,
-            Cpu,
-        ] {
+        for resource in
+            [Core, Nofile, Memlock, Fsize, Msgqueue, Sigpending, Rtprio, Nice, Stack, Nproc, Data, Cpu]
+        {
             let (soft, hard) = get(resource).unwrap();
             assert!(soft <= hard, "{resource:?}: {soft} {hard}");
         }

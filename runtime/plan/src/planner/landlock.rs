@@ -18,12 +18,7 @@ const ABI_TCP: u32 = 4;
 ///
 /// A rule grants beneath its path whatever other rules grant further down, so the root's own must be the least: with
 /// execution granted there, /dev/shm had it too.
-pub(super) fn rules(
-    profile: &Profile,
-    facts: &HostFacts,
-    walls: &Walls,
-    root: &[RootEntry],
-) -> LandlockPlan {
+pub(super) fn rules(profile: &Profile, facts: &HostFacts, walls: &Walls, root: &[RootEntry]) -> LandlockPlan {
     let stands = walls.stand.contains_key(&Wall::Landlock);
     let writable = match profile.exec_from_writable {
         true => LandlockAccess::ReadWriteExecute,

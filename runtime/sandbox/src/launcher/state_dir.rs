@@ -27,7 +27,9 @@ pub enum StateDirError {
     #[error("another daemon uses the state directory {0}: stop it, or choose another with --state-dir")]
     InUse(PathBuf),
     /// It was not made for this: nothing in it may be removed, and it may not change hands.
-    #[error("{path} is no state directory of a daemon ({why}): choose an empty directory of your own with --state-dir")]
+    #[error(
+        "{path} is no state directory of a daemon ({why}): choose an empty directory of your own with --state-dir"
+    )]
     NotOurs {
         /// Which.
         path: PathBuf,
