@@ -247,7 +247,10 @@ pub(crate) fn read_limit(
 ) -> Option<u64> {
     let bare = matches!(limit, LimitName::Cpu | LimitName::Pids | LimitName::Files | LimitName::Inodes);
     let message = match (Table::scalar_text(value.get_ref()), value.get_ref().is_str()) {
-        (Some(text), true) if bare => format!("{limit} is a bare number: write {limit} = {text}"),
+        (Some(text), true) if bare => match limit.parse(&text) {
+            Ok(_) => format!("{limit} is a bare number: write {limit} = {text}"),
+            Err(error) => error.to_string(),
+        },
         (Some(text), _) => match limit.parse(&text) {
             Ok(number) if number >= limit.floor() => return Some(number),
             Ok(_) => format!(

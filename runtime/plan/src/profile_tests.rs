@@ -90,6 +90,7 @@ fn each_mistake_is_told_at_its_place_with_the_next_step() {
             "mine.toml:4:13: the time \"30\" has no unit: it could be 30 seconds or 30 milliseconds; write \"30s\" or \"30ms\"",
         ),
         ("[limits]\npids = \"64\"", "mine.toml:4:8: pids is a bare number: write pids = 64"),
+        ("[limits]\ncpu = \"x\"", "mine.toml:4:7: \"x\" is not a number of cores; write 1.5"),
         ("[limits]\npids = 1", "mine.toml:4:8: pids = 1 is below 2, the least that still runs a program"),
         (
             "[limits]\nmemory = true",
