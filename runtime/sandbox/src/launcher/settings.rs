@@ -61,6 +61,7 @@ pub enum SettingsError {
     #[error("{0}")]
     Parse(#[from] ParseErrors),
     /// The test switch names a wall that is none.
+    #[cfg(all(feature = "walls-off", debug_assertions))]
     #[error("RUNTIME_TEST_WALLS_OFF: {0}")]
     WallsOff(String),
 }
