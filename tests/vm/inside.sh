@@ -37,10 +37,13 @@ make_ext4() {
 # Controllers for everybody below the root, and a subtree that belongs to the ordinary user, as a service manager delegates one.
 make_cgroups() {
     echo "+memory +pids +cpu +io" >/sys/fs/cgroup/cgroup.subtree_control
-    mkdir -p /sys/fs/cgroup/delegated/tests
+    mkdir /sys/fs/cgroup/delegated
     echo "+memory +pids +cpu +io" >/sys/fs/cgroup/delegated/cgroup.subtree_control
-    chown "$USER_ID:$USER_ID" /sys/fs/cgroup/delegated /sys/fs/cgroup/delegated/tests /sys/fs/cgroup/delegated/{,tests/}cgroup.{procs,threads,subtree_control}
+    hand_over /sys/fs/cgroup/delegated
 }
+
+# A group for the ordinary user to do with as it likes.
+hand_over() { chown "$USER_ID:$USER_ID" "$1" "$1"/cgroup.{procs,threads,subtree_control}; }
 
 make_user() {
     echo "tester:x:$USER_ID:$USER_ID::/run/home-tester:/bin/sh" >>/etc/passwd
@@ -64,28 +67,33 @@ tests_of() {
 
 # run_test PASS SUITE BINARY TEST: one test in a process of its own; adds `PASS SUITE TEST STATUS SECONDS` to WORK/verdicts and keeps its output.
 run_test() {
-    local pass=$1 suite=$2 binary=$3 test=$4 tmp=/mnt/tmp status=0 started
+    local pass=$1 suite=$2 binary=$3 test=$4 tmp=/mnt/tmp status=0 started group=""
     local log=$WORK/results/$pass.$suite.${test//::/.}.log
     local -a as=(env)
     started=$(date +%s)
     case $pass in *-plain) tmp=/tmp ;; esac
     case $pass in
         rootless*)
+            # One for each test: the first daemon in a group turns it into an inner node, which nobody else may enter.
+            group=$(mktemp -d /sys/fs/cgroup/delegated/test.XXXXXX)
+            hand_over "$group"
             as=(setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all env
                 HOME=/run/home-tester USER=tester XDG_RUNTIME_DIR="/run/user/$USER_ID" PATH=/usr/local/bin:/usr/bin:/bin)
             ;;
     esac
     (
-        case $pass in rootless*) echo "$BASHPID" >/sys/fs/cgroup/delegated/tests/cgroup.procs ;; esac
+        [ -z "$group" ] || echo "$BASHPID" >"$group/cgroup.procs"
         cd "$REPO/tests"
         exec "${as[@]}" TMPDIR="$tmp" CARGO_MANIFEST_DIR="$REPO/tests" \
             RUNTIME_TESTS_MUST_RUN=1 RUNTIME_TESTS_EXPECTED_SKIPS="$WORK/vm-${pass%-plain}.txt" \
             timeout --kill-after=20 "$TEST_TIMEOUT" "$binary" --exact "$test" --show-output
     ) </dev/null >"$log" 2>&1 || status=$?
+    # What a test leaves in its group holds no process any more, or the check for leftovers finds that process.
+    [ -z "$group" ] || find "$group" -depth -type d -exec rmdir {} \; || true
     grep -q '^test result: ok. 1 passed' "$log" || [ "$status" != 0 ] || status=no-result
     printf '%s %s %s %s %s\n' "$pass" "$suite" "$test" "$status" "$(($(date +%s) - started))" >>"$WORK/verdicts"
 }
-export -f run_test
+export -f run_test hand_over
 export WORK REPO USER_ID TEST_TIMEOUT
 
 facts >"$WORK/facts"
