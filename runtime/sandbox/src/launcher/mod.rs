@@ -121,9 +121,15 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let run_dir = places::run_dir();
     places::make_run_dir(&run_dir)?;
     let group_facts = settings::discover_cgroups()?;
-    for name in places::sweep(&run_dir, &group_facts)? {
-        if !embedded {
+    let swept = places::sweep(&run_dir, &group_facts);
+    if !embedded {
+        for name in swept.removed {
             say(&format!("removed what a launcher that died left behind (instance {name})"));
+        }
+        for error in swept.failed {
+            say(&format!(
+                "failed to remove what a launcher that died left behind, the next start tries again: {error}"
+            ));
         }
     }
     let paths: Vec<PathBuf> = match &options.mode {
@@ -133,8 +139,8 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let led = lead(proof, zygote, options, &run_dir, &group_facts);
     unlink(&paths);
     // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
-    let swept = if led.is_err() { places::sweep(&run_dir, &group_facts).map(drop) } else { Ok(()) };
-    if let Err(error) = swept.and_then(|()| places::tidy(&run_dir)) {
+    let swept = if led.is_err() { places::sweep(&run_dir, &group_facts).failed } else { Vec::new() };
+    for error in swept.into_iter().chain(places::tidy(&run_dir).err()) {
         say(&format!("failed to clean up: {error}"));
     }
     led

@@ -231,36 +231,58 @@ fn remove_instance(path: &Path) -> Result<(), PlaceError> {
     Ok(())
 }
 
-/// Removes what dead launchers left: their cgroups with every process in them, and their directories. Returns the names.
-pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Result<Vec<String>, PlaceError> {
-    sweep_slots(&run_dir.join("slots"))?;
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Names of the instances that are gone.
+    pub removed: Vec<String>,
+    /// What could not be removed now, for a dying process may take its time; the next sweep tries again.
+    pub failed: Vec<PlaceError>,
+}
+
+/// Removes what dead launchers left: their cgroups with every process in them, their directories, their blocks of ids. It
+/// never fails: another's remains are no reason not to start.
+pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Swept {
+    let mut swept = Swept::default();
+    if let Err(error) = sweep_slots(&run_dir.join("slots")) {
+        swept.failed.push(error);
+    }
     let instances = run_dir.join("instances");
-    let mut swept = Vec::new();
     let entries = match fs::read_dir(&instances) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(swept),
-        Err(error) => return Err(io_error("list", &instances)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return swept,
+        Err(error) => {
+            swept.failed.push(io_error("list", &instances)(error));
+            return swept;
+        }
     };
     for entry in entries {
-        let path = entry.map_err(io_error("list", &instances))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        // No lock is made here: it would keep a launcher that is on its way down from removing its directory.
-        let held = match lock_file(&path.join("lock"), Absent::Fail) {
-            Ok(held) => held,
-            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                remove_empty(&path)?;
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if let Some(_lock) = held {
-            cgroup::sweep(groups, name)
-                .map_err(|error| io_error("sweep the cgroups of", &path)(error.into()))?;
-            remove_instance(&path)?;
-            swept.push(name.to_owned());
+        let done =
+            entry.map_err(io_error("list", &instances)).and_then(|entry| sweep_one(&entry.path(), groups));
+        match done {
+            Ok(Some(name)) => swept.removed.push(name),
+            Ok(None) => {}
+            Err(error) => swept.failed.push(error),
         }
     }
-    Ok(swept)
+    swept
+}
+
+/// Removes one instance when nobody holds it; says its name then.
+fn sweep_one(path: &Path, groups: &cgroup::Facts) -> Result<Option<String>, PlaceError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
+    // No lock is made here: it would keep a launcher that is on its way down from removing its directory.
+    let held = match lock_file(&path.join("lock"), Absent::Fail) {
+        Ok(held) => held,
+        Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return remove_empty(path).map(|()| None);
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(_lock) = held else { return Ok(None) };
+    cgroup::sweep(groups, name).map_err(|error| io_error("sweep the cgroups of", path)(error.into()))?;
+    remove_instance(path)?;
+    Ok(Some(name.to_owned()))
 }
 
 /// Blocks of ids that nobody holds. The file goes while we hold its lock.
@@ -411,7 +433,7 @@ mod tests {
         let (dead_name, dead_path) = (dead.name.clone(), dead.path.clone());
         drop(dead);
         let nothing = cgroup::discover(&directory.path().join("no-cgroups"), "", false);
-        assert_eq!(sweep(directory.path(), &nothing).unwrap(), [dead_name]);
+        assert_eq!(sweep(directory.path(), &nothing).removed, [dead_name]);
         assert!(!dead_path.exists());
         assert!(living.path.exists());
         assert_eq!(fs::read_dir(directory.path().join("slots")).unwrap().count(), 1);
@@ -441,7 +463,8 @@ mod tests {
             let sweeper = scope.spawn(|| {
                 while !over.load(std::sync::atomic::Ordering::Relaxed) {
                     // It may take a directory whose lock is made and not yet held: then another one is made.
-                    sweep(directory.path(), &nothing).unwrap();
+                    let swept = sweep(directory.path(), &nothing);
+                    assert!(swept.failed.is_empty(), "{:?}", swept.failed);
                 }
             });
             for _ in 0..200 {

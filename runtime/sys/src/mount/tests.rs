@@ -125,6 +125,8 @@ fn a_link_at_the_end_is_not_followed() {
         let place = tempfile::tempdir()?;
         attach(tree.as_fd(), open_dir_path(place.path())?.as_fd(), c"")?;
         let clone = clone_tree(tree.as_fd(), c"link", false)?;
+        let bytes = std::os::unix::ffi::OsStrExt::as_bytes(place.path().as_os_str());
+        detach(&std::ffi::CString::new(bytes)?)?;
         expect("the link itself", stat_fd(clone.as_fd())?.kind == Kind::Symlink)?;
         let nofollow = open_path(Some(tree.as_fd()), c"link", true)?;
         expect("opened as a link", stat_fd(nofollow.as_fd())?.kind == Kind::Symlink)?;
