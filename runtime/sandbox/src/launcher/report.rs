@@ -43,7 +43,7 @@ fn fallback(plan: &LaunchPlan, wall: Wall, what: &str) -> String {
         return what.to_owned();
     }
     format!(
-        "{what}: resident memory and cpu time are polled every {} ms (memory that no process maps, as in pipes and sockets, is not seen; memfds are refused), processes are bounded by RLIMIT_NPROC, private memory of one process by RLIMIT_DATA, the cpu share by an affinity that the job can widen",
+        "{what}: resident memory and cpu time are polled every {} ms (memory that no process maps, as in pipes and sockets, is not seen; memfds and System V segments and queues are refused), processes are bounded by RLIMIT_NPROC, private memory of one process by RLIMIT_DATA, the cpu share by an affinity that the job can widen",
         super::POLL_INTERVAL.as_millis()
     )
 }
