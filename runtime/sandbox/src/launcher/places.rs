@@ -81,14 +81,36 @@ pub fn run_dir() -> PathBuf {
 /// Makes the run directory, or checks that the one that is there is ours and nobody else may write to it.
 pub fn make_run_dir(path: &Path) -> Result<(), PlaceError> {
     // As root the server, which has a uid of its own, must get through; a user has one uid for all.
-    make_directory(path, if process::effective_uid() == 0 { 0o711 } else { 0o700 })?;
-    let metadata = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
+    let mode = if process::effective_uid() == 0 { 0o711 } else { 0o700 };
+    let metadata = again(|| {
+        make_directory(path, mode)?;
+        fs::symlink_metadata(path).map(Some).map_err(io_error("look at", path))
+    })?;
     let ours =
         metadata.is_dir() && metadata.uid() == process::effective_uid() && metadata.mode() & 0o022 == 0;
     if !ours {
         return Err(PlaceError::Foreign { path: path.to_owned(), uid: metadata.uid() });
     }
     Ok(())
+}
+
+/// How often something is made again that others took away. One of them has to end between two of our calls each time.
+const ATTEMPTS_MAX: u32 = 1_000;
+
+/// Tries until it is made. A launcher that ends takes an empty parent away, and a sweep a directory that has no lock yet:
+/// both only mean that all of it is made again. A parent that stays missing is an error in the end.
+fn again<T>(mut attempt: impl FnMut() -> Result<Option<T>, PlaceError>) -> Result<T, PlaceError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match attempt() {
+            Ok(Some(made)) => return Ok(made),
+            Ok(None) => {}
+            Err(PlaceError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS_MAX => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), PlaceError> {
@@ -112,23 +134,15 @@ pub struct Instance {
 impl Instance {
     /// Makes one.
     pub fn lease(run_dir: &Path) -> Result<Instance, PlaceError> {
-        let instances = run_dir.join("instances");
-        loop {
+        again(|| {
             make_run_dir(run_dir)?;
+            let instances = run_dir.join("instances");
             make_directory(&instances, 0o711)?;
             let name = random_name()?;
             let path = instances.join(&name);
-            // A launcher that ends may take an empty parent away, and a sweep may take a directory that has no lock yet:
-            // both only mean that it is made again.
-            match Instance::lock(&path) {
-                Ok(Some(lock)) => {
-                    return Ok(Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock });
-                }
-                Ok(None) => {}
-                Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
+            let lock = Instance::lock(&path)?;
+            Ok(lock.map(|lock| Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock }))
+        })
     }
 
     fn lock(path: &Path) -> Result<Option<File>, PlaceError> {
@@ -452,6 +466,29 @@ mod tests {
             assert_eq!(run_dir.exists(), stays, "{mode:o}");
             assert!(!run_dir.join("instances").exists());
         }
+    }
+
+    #[test]
+    fn launchers_that_end_do_not_take_the_ground_from_those_that_start() {
+        let place = tempfile::tempdir().unwrap();
+        let run_dir = place.path().join("run");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        make_run_dir(&run_dir).unwrap();
+                        Instance::lease(&run_dir).unwrap().remove().unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!run_dir.exists());
+    }
+
+    #[test]
+    fn a_run_directory_whose_parent_is_missing_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(Instance::lease(&place.path().join("no/run")).is_err());
     }
 
     #[test]
