@@ -2,8 +2,9 @@
 //! had a hand in the path.
 //!
 //! Who may touch what is decided elsewhere. Kinds, owners and modes are in `file/stat.rs`, removal of a
-//! tree in `file/tree.rs`. Modes of new files are subject to the caller's umask.
+//! tree in `file/tree.rs`, a change of its owner in `file/owner.rs`. Modes of new files are subject to the caller's umask.
 
+mod owner;
 mod stat;
 mod tree;
 
@@ -18,6 +19,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 
 use crate::error::{Act, Errno, Error, Result, from_io};
 
+pub use owner::reown_tree;
 pub use stat::{
     CGROUP_MAGIC, CGROUP2_MAGIC, Kind, OVERLAY_MAGIC, PROC_MAGIC, Stat, TMPFS_MAGIC, V9FS_MAGIC,
     change_mode_fd, change_owner_fd, chmod_at, chmod_path, chown_at, filesystem_room, free_bytes, stat_fd,

@@ -6,7 +6,7 @@ use crate::{
     host::{self, identity::Identity, root::HostRoot},
     launcher::{
         LauncherError, Mode, Options, kernel,
-        places::{self, BLOCK_SLOTS, BLOCKS_MAX, SLOT_IDS, Slots, UID_BASE},
+        places::{self, Slots, UID_BASE, UIDS},
     },
 };
 use runtime_plan::{
@@ -240,7 +240,7 @@ fn examine_host(
     let needs = Needs::from(default);
     let context = Context {
         needs: &needs,
-        uids: UidRange { first: UID_BASE, count: BLOCKS_MAX * BLOCK_SLOTS * SLOT_IDS },
+        uids: UidRange { first: UIDS.start, count: UIDS.end - UIDS.start },
         state_dir,
         attempts: Some(proof),
     };

@@ -232,3 +232,37 @@ fn a_mount_in_the_tree_stops_the_removal() {
         expect("still there", kept)
     });
 }
+
+#[test]
+fn a_tree_changes_hands_but_for_what_is_excepted_and_what_links_lead_to() {
+    if !need_root("chown") {
+        return;
+    }
+    let (dir, fd) = scratch();
+    let outside = tempfile::tempdir().expect("a directory");
+    std::fs::write(outside.path().join("secret"), "").expect("write");
+    std::fs::create_dir_all(dir.path().join("logs/aa")).expect("mkdir");
+    std::fs::write(dir.path().join("logs/aa/stdout.000"), "x").expect("write");
+    std::fs::write(dir.path().join("kept"), "x").expect("write");
+    symlink(outside.path(), dir.path().join("logs/out")).expect("symlink");
+    chown_at(fd.as_fd(), c"kept", 77, 77).expect("chown");
+    let changed = reown_tree(fd.as_fd(), 501, 502, &|stat| stat.uid == 0).expect("reown");
+    assert_eq!(changed, 4, "logs, logs/aa, the file in it and the link itself");
+    for path in ["logs", "logs/aa", "logs/aa/stdout.000", "logs/out"] {
+        let stat = stat_path(&dir.path().join(path), false).expect("stat");
+        assert_eq!((stat.uid, stat.gid), (501, 502), "{path}");
+    }
+    for path in [dir.path().join("kept"), outside.path().join("secret"), dir.path().to_owned()] {
+        assert_ne!(stat_path(&path, false).expect("stat").uid, 501, "{path:?}");
+    }
+}
+
+#[test]
+fn a_tree_too_deep_to_change_hands_is_an_error() {
+    let (dir, fd) = scratch();
+    let mut deep = dir.path().to_owned();
+    deep.extend(std::iter::repeat_n("d", 70));
+    std::fs::create_dir_all(&deep).expect("mkdir");
+    let refused = reown_tree(fd.as_fd(), 0, 0, &|_| false).expect_err("too deep");
+    assert_eq!(refused.errno, Errno::ELOOP);
+}

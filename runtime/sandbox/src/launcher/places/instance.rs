@@ -3,11 +3,11 @@
 use super::{
     PlaceError, again, io_error,
     lock::{Absent, lock_file},
-    make_directory, make_run_dir, tidy,
+    make_directory, make_run_dir, random_digits, tidy,
 };
 use runtime_sys::{Errno, Error, file};
 use std::{
-    fs::{self, File},
+    fs::File,
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
@@ -30,7 +30,7 @@ impl Instance {
             make_run_dir(run_dir)?;
             let instances = run_dir.join("instances");
             make_directory(&instances, 0o711)?;
-            let name = random_name()?;
+            let name = random_digits(16)?;
             let path = instances.join(&name);
             let lock = Instance::lock(&path)?;
             Ok(lock.map(|lock| Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock }))
@@ -47,12 +47,6 @@ impl Instance {
         remove_instance(&self.path)?;
         tidy(&self.run_dir)
     }
-}
-
-fn random_name() -> Result<String, PlaceError> {
-    let path = Path::new("/proc/sys/kernel/random/uuid");
-    let uuid = fs::read_to_string(path).map_err(io_error("read", path))?;
-    Ok(uuid.chars().filter(char::is_ascii_hexdigit).take(16).collect())
 }
 
 /// Removes an instance's directory; whoever calls this holds its lock.

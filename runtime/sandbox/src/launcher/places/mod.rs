@@ -4,15 +4,18 @@
 //! ```text
 //! <run dir>/instances/<instance>/lock    held as long as the launcher lives
 //! <run dir>/instances/<instance>/state   state of an embedded run
-//! <run dir>/slots/<block>                a block of host ids, held likewise
+//! <run dir>/slots/<block>                a block of host ids for jobs, held likewise
+//! <run dir>/servers/<uid>                the host id of one server, held likewise
 //! ```
 
 mod instance;
 mod lock;
+mod server_uid;
 mod slots;
 mod sweep;
 
 pub use instance::Instance;
+pub use server_uid::{SERVER_UID_BASE, SERVER_UIDS, ServerUid, UIDS, reown};
 pub use slots::{BLOCK_SLOTS, BLOCKS_MAX, SLOT_IDS, Slot, Slots, UID_BASE};
 pub use sweep::{Swept, sweep};
 
@@ -50,6 +53,9 @@ pub enum PlaceError {
     /// All blocks of ids are in use.
     #[error("all {BLOCKS_MAX} blocks of host ids are in use: stop a daemon")]
     NoBlock,
+    /// All uids of servers are in use.
+    #[error("all {SERVER_UIDS} uids of servers are in use: stop a daemon")]
+    NoServerUid,
 }
 
 fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
@@ -118,9 +124,9 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), PlaceError> {
 
 /// Removes what of the run directory is empty.
 pub fn tidy(run_dir: &Path) -> Result<(), PlaceError> {
-    let (instances, slots) = (run_dir.join("instances"), run_dir.join("slots"));
+    let below = ["instances", "slots", "servers"].map(|name| run_dir.join(name));
     let run_dir = Some(run_dir).filter(|path| !is_anybodys(path));
-    for empty in [instances.as_path(), slots.as_path()].into_iter().chain(run_dir) {
+    for empty in below.iter().map(PathBuf::as_path).chain(run_dir) {
         match fs::remove_dir(empty) {
             Ok(()) => {}
             // In use by another launcher, or gone with one.
@@ -135,6 +141,13 @@ pub fn tidy(run_dir: &Path) -> Result<(), PlaceError> {
         }
     }
     Ok(())
+}
+
+/// Random hexadecimal digits, 32 at most. The 13th says that it is a uuid of kind 4.
+fn random_digits(count: usize) -> Result<String, PlaceError> {
+    let path = Path::new("/proc/sys/kernel/random/uuid");
+    let uuid = fs::read_to_string(path).map_err(io_error("read", path))?;
+    Ok(uuid.chars().filter(char::is_ascii_hexdigit).take(count).collect())
 }
 
 /// In /tmp, what we take away another user may make, while one of our launchers believes it to be ours: it stays.

@@ -16,7 +16,7 @@ use std::{
 pub const UID_BASE: u32 = 0x7000_0000;
 /// Ids of one slot: one for init, one for the job, the rest for more users inside.
 pub const SLOT_IDS: u32 = 16;
-/// Slots of one block; the first is the server's, the last is for tests.
+/// Slots of one block; the first is for the server of an embedded run, the last is for tests.
 pub const BLOCK_SLOTS: u32 = 256;
 /// Blocks, hence rootful launchers at the same time on one host.
 pub const BLOCKS_MAX: u32 = 256;

@@ -22,8 +22,10 @@ pub struct Swept {
 /// never fails: another's remains are no reason not to start.
 pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Swept {
     let mut swept = Swept::default();
-    if let Err(error) = sweep_slots(&run_dir.join("slots")) {
-        swept.failed.push(error);
+    for leases in ["slots", "servers"] {
+        if let Err(error) = sweep_leases(&run_dir.join(leases)) {
+            swept.failed.push(error);
+        }
     }
     let instances = run_dir.join("instances");
     let entries = match fs::read_dir(&instances) {
@@ -63,15 +65,15 @@ fn sweep_one(path: &Path, groups: &cgroup::Facts) -> Result<Option<String>, Plac
     Ok(Some(name.to_owned()))
 }
 
-/// Blocks of ids that nobody holds. The file goes while we hold its lock.
-fn sweep_slots(slots: &Path) -> Result<(), PlaceError> {
-    let entries = match fs::read_dir(slots) {
+/// Blocks of ids, or uids, that nobody holds. The file goes while we hold its lock.
+fn sweep_leases(leases: &Path) -> Result<(), PlaceError> {
+    let entries = match fs::read_dir(leases) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io_error("list", slots)(error)),
+        Err(error) => return Err(io_error("list", leases)(error)),
     };
     for entry in entries {
-        let path = entry.map_err(io_error("list", slots))?.path();
+        let path = entry.map_err(io_error("list", leases))?.path();
         match lock_file(&path, Absent::Fail) {
             Ok(Some(_lock)) => fs::remove_file(&path).map_err(io_error("remove", &path))?,
             Ok(None) => {}
