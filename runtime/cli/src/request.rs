@@ -114,6 +114,7 @@ fn to_message(spec: UncheckedSpec) -> JobSpec {
         limits: Some(Limits {
             wall_time: spec.limits.wall_time_ms.map(duration),
             cpu_time: spec.limits.cpu_time_ms.map(duration),
+            idle_time: spec.limits.idle_time_ms.map(duration),
             memory_bytes: spec.limits.memory_bytes,
             swap_bytes: spec.limits.swap_bytes,
             cpu_millicores: spec.limits.cpu_millicores,

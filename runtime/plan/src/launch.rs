@@ -3,6 +3,7 @@
 use crate::{
     limit::Limits,
     profile::SyscallPolicy,
+    spec::{StdinSource, Terminal},
     wall::{Requirement, Wall},
 };
 use serde::{Deserialize, Serialize};
@@ -271,6 +272,8 @@ pub struct CommandPlan {
     pub workdir: Vec<u8>,
     /// File mode creation mask.
     pub umask: u32,
-    /// Whether stdin is a stream.
-    pub stdin: bool,
+    /// What it reads.
+    pub stdin: StdinSource,
+    /// Its terminal.
+    pub terminal: Option<Terminal>,
 }

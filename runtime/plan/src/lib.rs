@@ -7,6 +7,7 @@ mod built_in;
 mod digest;
 pub mod doctor;
 pub mod facts;
+pub mod fault;
 pub mod launch;
 mod launch_json;
 pub mod library;

@@ -14,6 +14,8 @@ pub enum LimitName {
     WallTime,
     /// CPU time of the whole tree, in milliseconds.
     CpuTime,
+    /// Time without a byte of input or output, in milliseconds.
+    IdleTime,
     /// Memory of the whole tree, in bytes.
     Memory,
     /// Swap of the whole tree, in bytes.
@@ -34,9 +36,10 @@ pub enum LimitName {
 
 impl LimitName {
     /// Every limit.
-    pub const ALL: [LimitName; 10] = [
+    pub const ALL: [LimitName; 11] = [
         LimitName::WallTime,
         LimitName::CpuTime,
+        LimitName::IdleTime,
         LimitName::Memory,
         LimitName::Swap,
         LimitName::Cpu,
@@ -52,6 +55,7 @@ impl LimitName {
         match self {
             LimitName::WallTime => "wall_time",
             LimitName::CpuTime => "cpu_time",
+            LimitName::IdleTime => "idle_time",
             LimitName::Memory => "memory",
             LimitName::Swap => "swap",
             LimitName::Cpu => "cpu",
@@ -66,7 +70,7 @@ impl LimitName {
     /// The unit of its number.
     pub const fn unit(self) -> &'static str {
         match self {
-            LimitName::WallTime | LimitName::CpuTime => "ms",
+            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => "ms",
             LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => "bytes",
             LimitName::Cpu => "millicores",
             LimitName::Pids => "processes",
@@ -84,6 +88,8 @@ impl LimitName {
     pub const fn floor(self) -> u64 {
         match self {
             LimitName::WallTime | LimitName::CpuTime => 1,
+            // Below, the time that bytes take on their way would count as rest.
+            LimitName::IdleTime => 1_000,
             // Below this the kernel cannot even exec a dynamic program in the cgroup.
             LimitName::Memory => 4 << 20,
             LimitName::Swap => 0,
@@ -101,7 +107,9 @@ impl LimitName {
     /// A number of this limit, read as its kind is written: `512MiB`, `30s`, `1.5`, `256`.
     pub fn parse(self, text: &str) -> Result<u64, QuantityError> {
         match self {
-            LimitName::WallTime | LimitName::CpuTime => quantity::parse_duration(text),
+            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => {
+                quantity::parse_duration(text)
+            },
             LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => {
                 quantity::parse_size(text)
             }
@@ -113,7 +121,9 @@ impl LimitName {
     /// A number of this limit as people write it; [`LimitName::parse`] reads it back.
     pub fn show(self, value: u64) -> String {
         match self {
-            LimitName::WallTime | LimitName::CpuTime => quantity::show_duration(value),
+            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => {
+                quantity::show_duration(value)
+            },
             LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => {
                 quantity::show_size(value)
             }
@@ -181,6 +191,8 @@ pub struct LimitRequest {
     pub wall_time_ms: Option<u64>,
     /// CPU time of the tree, in milliseconds, at least 1.
     pub cpu_time_ms: Option<u64>,
+    /// Time without input and output, in milliseconds, at least 1 000.
+    pub idle_time_ms: Option<u64>,
     /// Memory of the tree, in bytes, at least 4 MiB.
     pub memory_bytes: Option<u64>,
     /// Swap of the tree, in bytes.
@@ -210,6 +222,7 @@ impl LimitRequest {
         match limit {
             LimitName::WallTime => self.wall_time_ms,
             LimitName::CpuTime => self.cpu_time_ms,
+            LimitName::IdleTime => self.idle_time_ms,
             LimitName::Memory => self.memory_bytes,
             LimitName::Swap => self.swap_bytes,
             LimitName::Cpu => self.cpu_millicores,
@@ -225,6 +238,7 @@ impl LimitRequest {
         match limit {
             LimitName::WallTime => &mut self.wall_time_ms,
             LimitName::CpuTime => &mut self.cpu_time_ms,
+            LimitName::IdleTime => &mut self.idle_time_ms,
             LimitName::Memory => &mut self.memory_bytes,
             LimitName::Swap => &mut self.swap_bytes,
             LimitName::Cpu => &mut self.cpu_millicores,
@@ -244,6 +258,8 @@ pub struct Limits {
     pub wall_time_ms: Option<u64>,
     /// CPU time of the tree, in milliseconds; `None` is "none".
     pub cpu_time_ms: Option<u64>,
+    /// Time without input and output, in milliseconds; `None` is "none".
+    pub idle_time_ms: Option<u64>,
     /// Memory of the tree, in bytes.
     pub memory_bytes: u64,
     /// Swap of the tree, in bytes.
@@ -270,6 +286,7 @@ impl Limits {
         match limit {
             LimitName::WallTime => self.wall_time_ms,
             LimitName::CpuTime => self.cpu_time_ms,
+            LimitName::IdleTime => self.idle_time_ms,
             LimitName::Memory => Some(self.memory_bytes),
             LimitName::Swap => Some(self.swap_bytes),
             LimitName::Cpu => Some(self.cpu_millicores),
@@ -286,6 +303,7 @@ impl Limits {
         match limit {
             LimitName::WallTime => self.wall_time_ms = Some(value),
             LimitName::CpuTime => self.cpu_time_ms = Some(value),
+            LimitName::IdleTime => self.idle_time_ms = Some(value),
             LimitName::Memory => self.memory_bytes = value,
             LimitName::Swap => self.swap_bytes = value,
             LimitName::Cpu => self.cpu_millicores = value,

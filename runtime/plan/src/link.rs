@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol: both sides say it first, and a mismatch ends the server.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A message of at most this many bytes goes in the datagram itself; a larger one as a sealed memfd.
 pub const INLINE_BYTES_MAX: usize = 65_536;
 /// No message is larger: argv and env at their bound, and the framing.
@@ -17,6 +17,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const JOB_ID_BYTES_MAX: usize = 64;
 /// Words of a cancel.
 pub const REASON_BYTES_MAX: usize = 1_024;
+/// The server's own words about a job, which the launcher keeps without reading them.
+pub const RECORD_BYTES_MAX: usize = 65_536;
 
 /// From the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub enum ToLauncher {
         job: JobId,
         /// What to run.
         spec: Box<Spec>,
+        /// What the server wants to hear again in [`ToServer::Adopt`], at most [`RECORD_BYTES_MAX`]. Opaque.
+        record: Vec<u8>,
     },
     /// Say what would be done.
     Plan {
@@ -51,27 +55,47 @@ pub enum ToLauncher {
         /// At once, without TERM and grace.
         kill: bool,
     },
-    /// Send this signal to the leader of the job (1 to 64).
+    /// Send this signal (1 to 64).
     Signal {
         /// Which.
         job: JobId,
         /// Signal number.
         signal: i32,
+        /// To every process of the job, else to its leader.
+        all: bool,
     },
-    /// The job wrote more than it may: end it.
-    OutputLimit {
+    /// The job ran into a limit that the server measures: end it.
+    LimitReached {
         /// Which.
         job: JobId,
-        /// Bytes that it wrote.
+        /// What it ran into.
+        limit: MeasuredLimit,
+        /// How far it came: bytes of output, or milliseconds without any.
         used: u64,
     },
-    /// The exit report has arrived: the launcher forgets the job.
+    /// Every byte of stdin is in the pipe: the launcher gives up its copy, and the job reads end of file.
+    CloseStdin {
+        /// Which.
+        job: JobId,
+    },
+    /// Outcome and output are on disk: the launcher forgets the job.
     Acknowledge {
         /// Which.
         job: JobId,
     },
+    /// The server has taken over what there was, and clients are accepted.
+    Ready,
     /// The server is done: no more jobs will come.
     Goodbye,
+}
+
+/// A limit that only the server can measure, for it moves the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MeasuredLimit {
+    /// Bytes of output.
+    Output,
+    /// Time without input and output.
+    IdleTime,
 }
 
 /// From the launcher.
@@ -79,14 +103,23 @@ pub enum ToLauncher {
 pub enum ToServer {
     /// First message.
     Hello(Box<Welcome>),
-    /// The job is taken. Three fds follow with it: stdin (write end, absent when stdin is empty), stdout, stderr (read ends).
+    /// A job of an earlier server of this launcher, live or over but not acknowledged; its `Started` and `Finished` follow, as far as it came.
+    Adopt {
+        /// Which.
+        job: JobId,
+        /// What came with its `Start`.
+        record: Vec<u8>,
+        /// Its pipes, as in `Accepted`.
+        pipes: Pipes,
+    },
+    /// Every job that is to be adopted has been told.
+    AdoptionComplete,
+    /// The job is taken.
     Accepted {
         /// Which.
         job: JobId,
-        /// Whether the first fd is stdin.
-        stdin: bool,
-        /// Bytes of output that it may write.
-        output_bytes_max: u64,
+        /// What its fds are.
+        pipes: Pipes,
     },
     /// The job is not taken.
     Refused {
@@ -95,10 +128,12 @@ pub enum ToServer {
         /// Why.
         refusal: Refusal,
     },
-    /// The command runs.
+    /// The command runs. With a terminal one fd follows: the master.
     Started {
         /// Which.
         job: JobId,
+        /// Since when, in microseconds since 1970.
+        time_us: u64,
         /// Which walls stand.
         enforcement: Box<Enforcement>,
     },
@@ -106,6 +141,8 @@ pub enum ToServer {
     Finished {
         /// Which.
         job: JobId,
+        /// When its leader ended, in microseconds since 1970.
+        time_us: u64,
         /// How.
         report: Box<ExitReport>,
         /// Which walls stood, as far as the start came.
@@ -118,8 +155,65 @@ pub enum ToServer {
         /// The plan as JSON, or the refusal.
         result: Result<String, Refusal>,
     },
-    /// Finish: jobs are being ended (the operator or the parent asked for it).
+    /// The operator's files were read again (SIGHUP), and were good.
+    Reloaded(Box<Rules>),
+    /// Make room for another server: stop accepting, finish what is being written, say goodbye. No job is ended.
+    Retire,
+    /// Finish: jobs have been ended (the operator or the parent asked for it).
     ShutDown,
+}
+
+/// What the fds that come with a job are, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipes {
+    /// How the job's stdio is made.
+    pub kind: PipesKind,
+    /// Bytes of output that it may write.
+    pub output_bytes_max: u64,
+    /// Milliseconds without input and output after which it is ended.
+    pub idle_ms_max: Option<u64>,
+}
+
+/// How a job's stdio is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PipesKind {
+    /// stdin (write end, when `stdin`), stdout, stderr (read ends).
+    Streams {
+        /// Whether the first fd is stdin. False also when it was closed already.
+        stdin: bool,
+    },
+    /// Read and write end of a pipe through which the master's bytes go into the file; the master itself comes with `Started`.
+    Terminal,
+}
+
+impl PipesKind {
+    /// How many fds come.
+    pub const fn fds(self) -> usize {
+        match self {
+            PipesKind::Streams { stdin: true } => 3,
+            PipesKind::Streams { stdin: false } | PipesKind::Terminal => 2,
+        }
+    }
+}
+
+/// What the operator's files say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The profiles, by name.
+    pub profiles: Vec<ProfileSummary>,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// Which launcher this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LauncherId {
+    /// 16 hexadecimal digits, new with each start; the same for all servers of this launcher, and after an upgrade.
+    pub instance: String,
+    /// The kernel's boot id (/proc/sys/kernel/random/boot_id).
+    pub boot_id: String,
+    /// Process id on the host.
+    pub pid: u32,
 }
 
 /// What the server has to know.
@@ -129,14 +223,28 @@ pub struct Welcome {
     pub version: u32,
     /// What the host offers.
     pub facts: HostFacts,
-    /// The profiles, by name.
-    pub profiles: Vec<ProfileSummary>,
-    /// The policy.
-    pub policy: Policy,
+    /// The operator's files.
+    pub rules: Rules,
+    /// Which launcher.
+    pub launcher: LauncherId,
+    /// The how manieth server of this launcher, from 1.
+    pub generation: u32,
+    /// Seals specs that wait on disk: made anew with each launcher, and known to its servers only.
+    pub seal_key: SealKey,
     /// What the doctor says of the host.
     pub findings: Vec<Finding>,
     /// Whether the default profile can run.
     pub default_profile_runs: bool,
+}
+
+/// 32 random bytes, never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealKey(pub [u8; 32]);
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey(..)")
+    }
 }
 
 /// Why a job is not taken.

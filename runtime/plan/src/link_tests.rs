@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     limit::LimitRequest,
-    spec::{self, UncheckedSpec, WorkspaceRequest},
+    spec::{self, StdinSource, Terminal, UncheckedSpec, WorkspaceRequest},
     wall::{Wall, WallReport, WallState},
 };
 use proptest::{collection::vec, prelude::*};
@@ -23,7 +23,10 @@ fn any_spec() -> impl Strategy<Value = Spec> {
                 workdir: stdin.then(|| b"/workspace/src".to_vec()),
                 profile: "default".to_owned(),
                 workspace: WorkspaceRequest::HostDirectory,
-                stdin,
+                stdin: if stdin { StdinSource::Stream } else { StdinSource::File(b"/workspace/in".to_vec()) },
+                terminal: stdin.then(|| Terminal { rows: 24, columns: 80, term: "xterm".to_owned() }),
+                user: stdin.then_some(7),
+                group: None,
                 limits: LimitRequest { memory_bytes: memory, ..LimitRequest::default() },
             };
             Spec::check(unchecked).unwrap()
@@ -38,13 +41,20 @@ fn any_job() -> impl Strategy<Value = JobId> {
 fn any_question() -> impl Strategy<Value = ToLauncher> {
     prop_oneof![
         any::<u32>().prop_map(|version| ToLauncher::Hello { version }),
-        (any_job(), any_spec()).prop_map(|(job, spec)| ToLauncher::Start { job, spec: Box::new(spec) }),
+        (any_job(), any_spec(), any_bytes())
+            .prop_map(|(job, spec, record)| ToLauncher::Start { job, spec: Box::new(spec), record }),
         (any::<u64>(), any_spec())
             .prop_map(|(request, spec)| ToLauncher::Plan { request, spec: Box::new(spec) }),
         (any_job(), ".{0,8}", ".{0,8}", any::<bool>())
             .prop_map(|(job, by, reason, kill)| ToLauncher::Cancel { job, by, reason, kill }),
-        (any_job(), any::<i32>()).prop_map(|(job, signal)| ToLauncher::Signal { job, signal }),
-        (any_job(), any::<u64>()).prop_map(|(job, used)| ToLauncher::OutputLimit { job, used }),
+        (any_job(), any::<i32>(), any::<bool>())
+            .prop_map(|(job, signal, all)| ToLauncher::Signal { job, signal, all }),
+        (any_job(), any::<u64>(), any::<bool>()).prop_map(|(job, used, output)| {
+            let limit = if output { MeasuredLimit::Output } else { MeasuredLimit::IdleTime };
+            ToLauncher::LimitReached { job, limit, used }
+        }),
+        any_job().prop_map(|job| ToLauncher::CloseStdin { job }),
+        Just(ToLauncher::Ready),
         any_job().prop_map(|job| ToLauncher::Acknowledge { job }),
         Just(ToLauncher::Goodbye),
     ]
@@ -56,17 +66,33 @@ fn any_answer() -> impl Strategy<Value = ToServer> {
         ..Enforcement::default()
     });
     prop_oneof![
-        (any_job(), any::<bool>(), any::<u64>())
-            .prop_map(|(job, stdin, output_bytes_max)| ToServer::Accepted { job, stdin, output_bytes_max }),
+        (any_job(), any_pipes()).prop_map(|(job, pipes)| ToServer::Accepted { job, pipes }),
+        (any_job(), any_bytes(), any_pipes())
+            .prop_map(|(job, record, pipes)| ToServer::Adopt { job, record, pipes }),
         (any_job(), ".{0,8}").prop_map(|(job, message)| {
             let refusal = Refusal { reason: RefusalReason::WallUnavailable, message };
             ToServer::Refused { job, refusal }
         }),
-        (any_job(), enforcement)
-            .prop_map(|(job, enforcement)| ToServer::Started { job, enforcement: Box::new(enforcement) }),
+        (any_job(), any::<u64>(), enforcement).prop_map(|(job, time_us, enforcement)| ToServer::Started {
+            job,
+            time_us,
+            enforcement: Box::new(enforcement)
+        }),
         (any::<u64>(), ".{0,8}").prop_map(|(request, plan)| ToServer::Planned { request, result: Ok(plan) }),
+        Just(ToServer::AdoptionComplete),
+        Just(ToServer::Retire),
         Just(ToServer::ShutDown),
     ]
+}
+
+fn any_pipes() -> impl Strategy<Value = Pipes> {
+    (any::<Option<bool>>(), any::<u64>(), any::<Option<u64>>()).prop_map(
+        |(stdin, output_bytes_max, idle_ms_max)| Pipes {
+            kind: stdin.map_or(PipesKind::Terminal, |stdin| PipesKind::Streams { stdin }),
+            output_bytes_max,
+            idle_ms_max,
+        },
+    )
 }
 
 /// The bounds of a spec, said once more: what gets through `decode` must keep them.
@@ -126,9 +152,10 @@ fn smuggled(spec: &UncheckedSpec) -> Vec<u8> {
         Start {
             job: &'a str,
             spec: &'a UncheckedSpec,
+            record: &'a [u8],
         },
     }
-    postcard::to_stdvec(&Same::Start { job: "job-1", spec }).unwrap()
+    postcard::to_stdvec(&Same::Start { job: "job-1", spec, record: b"note" }).unwrap()
 }
 
 #[test]
@@ -139,7 +166,10 @@ fn a_spec_out_of_bounds_does_not_decode() {
         workdir: None,
         profile: "default".to_owned(),
         workspace: WorkspaceRequest::Scratch,
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: LimitRequest::default(),
     };
     assert!(decode::<ToLauncher>(&smuggled(&good)).is_ok());

@@ -18,6 +18,8 @@ pub enum Outcome {
         signal: i32,
         /// Whether the kernel says that it dumped core (ours never write one).
         core_dumped: bool,
+        /// What shows that neither the launcher nor a limit sent it.
+        evidence: String,
     },
     /// The launcher or the kernel ended the job because of a limit.
     Limit(LimitHit),
@@ -36,10 +38,13 @@ pub enum Outcome {
     /// The command never ran.
     SpawnFailed(SpawnFailure),
     /// The host itself was out of memory and its killer chose the job.
-    HostOom,
+    HostOom {
+        /// What shows it: the kernel's count beside how far the job was from its own limit.
+        evidence: String,
+    },
     /// Nobody saw the end.
     Lost {
-        /// Why: `launcher_died`, `init_vanished`.
+        /// Why: `launcher_died`, `host_rebooted`, `init_vanished`, `env_not_kept`.
         why: String,
     },
 }

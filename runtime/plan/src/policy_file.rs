@@ -41,6 +41,7 @@ const fn nothing() -> Policy {
         ceilings: LimitRequest {
             wall_time_ms: None,
             cpu_time_ms: None,
+            idle_time_ms: None,
             memory_bytes: None,
             swap_bytes: None,
             cpu_millicores: None,
@@ -87,7 +88,7 @@ fn read_must_set(table: &Table<'_, '_>) -> Vec<LimitName> {
     let names = table.strings("must_set").unwrap_or_default();
     for name in &names {
         let always = LimitName::from_name(&name.value)
-            .is_some_and(|limit| !matches!(limit, LimitName::WallTime | LimitName::CpuTime));
+            .is_some_and(|limit| !matches!(limit, LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime));
         if always {
             let message = format!(
                 "`{}` need not be listed: it always has a value; wall_time and cpu_time may be none",

@@ -229,7 +229,7 @@ fn read_limits(table: &Table<'_, '_>) -> (LimitSettings, Option<u64>) {
             table.error(&name.span, format!("there is no limit `{}`: {hint}", name.value));
             continue;
         };
-        let may_be_none = matches!(limit, LimitName::WallTime | LimitName::CpuTime);
+        let may_be_none = matches!(limit, LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime);
         if may_be_none && value.get_ref().as_str() == Some("none") {
             limits.insert(limit, (None, table.place(&value.span())));
         } else if let Some(number) = read_limit(table, limit, value) {

@@ -179,6 +179,7 @@ fn limits(chain: &[&ProfileFile], errors: &mut Vec<ParseError>) -> Option<Limits
         scratch_inodes: always(LimitName::Inodes),
         wall_time_ms: get(LimitName::WallTime),
         cpu_time_ms: get(LimitName::CpuTime),
+        idle_time_ms: get(LimitName::IdleTime),
         kill_grace_ms: 0,
     };
     let Some(kill_grace_ms) = chain.iter().find_map(|file| file.kill_grace_ms) else {

@@ -15,6 +15,10 @@ pub const ENV_COUNT_MAX: usize = 4_096;
 pub const PATH_BYTES_MAX: usize = 4_095;
 /// A profile's name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Highest uid and gid that a caller may ask for: 65534 stands for ids that are not mapped (user_namespaces(7)).
+pub const ID_MAX: u32 = 65_533;
+/// Lines and columns of a terminal.
+pub const TERMINAL_SIDE_MAX: u16 = 4_096;
 
 /// A job as its caller wants it. Made by [`Spec::check`] only, on each side of every border that it crosses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +40,40 @@ pub struct UncheckedSpec {
     pub profile: String,
     /// What is mounted at /workspace.
     pub workspace: WorkspaceRequest,
-    /// Whether stdin is a stream from the caller; else it is empty.
-    pub stdin: bool,
+    /// What the command reads.
+    pub stdin: StdinSource,
+    /// Its terminal; without one stdout and stderr are two streams.
+    pub terminal: Option<Terminal>,
+    /// Uid inside, 1 to [`ID_MAX`]; `None` is the profile's.
+    pub user: Option<u32>,
+    /// Gid inside, 1 to [`ID_MAX`]; `None` is the number of `user`, or the profile's.
+    pub group: Option<u32>,
     /// Limits that the caller asks for.
     pub limits: LimitRequest,
+}
+
+/// What a command reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum StdinSource {
+    /// Nothing: end of file at once.
+    #[default]
+    Empty,
+    /// A stream from the caller. With a terminal: what is typed.
+    Stream,
+    /// A file inside, opened with the job's rights behind its walls: absolute, without `..`.
+    File(Vec<u8>),
+}
+
+/// A terminal of the job's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// Lines, 1 to [`TERMINAL_SIDE_MAX`].
+    pub rows: u16,
+    /// Columns, 1 to [`TERMINAL_SIDE_MAX`].
+    pub columns: u16,
+    /// Value of TERM: 1 to 64 of `a-z A-Z 0-9 . + -`.
+    pub term: String,
 }
 
 /// What is mounted at /workspace.
@@ -129,6 +163,37 @@ pub enum SpecError {
         /// The name.
         name: String,
     },
+    /// A file for stdin that is not absolute or climbs.
+    #[error(
+        "the stdin file {path:?} must be absolute inside the sandbox, without `..`, at most {PATH_BYTES_MAX} bytes: for example /workspace/input"
+    )]
+    BadStdinFile {
+        /// The path, lossy.
+        path: String,
+    },
+    /// A terminal and something else than typing.
+    #[error("a command with a terminal reads from the terminal: leave stdin as a stream")]
+    StdinWithTerminal,
+    /// A terminal of no size, or of no type.
+    #[error(
+        "the terminal {rows}x{columns} of type {term:?} is none: 1 to {TERMINAL_SIDE_MAX} lines and columns, a type of 1 to 64 letters, digits, `.`, `+`, `-`"
+    )]
+    BadTerminal {
+        /// Lines.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+        /// Type.
+        term: String,
+    },
+    /// An id that cannot be one inside.
+    #[error("the {what} {id} is out of range: 1 to {ID_MAX}; 0 stays with the sandbox's init")]
+    BadId {
+        /// "uid" or "gid".
+        what: &'static str,
+        /// The number.
+        id: u32,
+    },
 }
 
 impl Spec {
@@ -153,6 +218,14 @@ impl Spec {
         }
         if let Some(workdir) = &unchecked.workdir {
             check_workdir(workdir)?;
+        }
+        check_stdio(&unchecked)?;
+        for (what, id) in [("uid", unchecked.user), ("gid", unchecked.group)] {
+            if let Some(id) = id
+                && !(1..=ID_MAX).contains(&id)
+            {
+                return Err(SpecError::BadId { what, id });
+            }
         }
         if !is_name(&unchecked.profile) {
             return Err(SpecError::BadProfileName { name: unchecked.profile.chars().take(80).collect() });
@@ -222,9 +295,41 @@ fn check_workdir(workdir: &[u8]) -> Result<(), SpecError> {
     if workdir.contains(&0) {
         return Err(SpecError::Nul { what: "the working directory".to_owned() });
     }
-    let climbs = workdir.split(|&byte| byte == b'/').any(|part| part == b"..");
-    if workdir.first() != Some(&b'/') || climbs || workdir.len() > PATH_BYTES_MAX {
+    if !is_path_inside(workdir) {
         return Err(SpecError::BadWorkdir { path: String::from_utf8_lossy(workdir).into_owned() });
+    }
+    Ok(())
+}
+
+/// Absolute, not climbing, not longer than the kernel takes.
+fn is_path_inside(path: &[u8]) -> bool {
+    let climbs = path.split(|&byte| byte == b'/').any(|part| part == b"..");
+    path.first() == Some(&b'/') && !climbs && path.len() <= PATH_BYTES_MAX
+}
+
+fn check_stdio(spec: &UncheckedSpec) -> Result<(), SpecError> {
+    if let StdinSource::File(path) = &spec.stdin {
+        if path.contains(&0) {
+            return Err(SpecError::Nul { what: "the stdin file".to_owned() });
+        }
+        if !is_path_inside(path) {
+            return Err(SpecError::BadStdinFile { path: String::from_utf8_lossy(path).into_owned() });
+        }
+    }
+    let Some(terminal) = &spec.terminal else { return Ok(()) };
+    if spec.stdin != StdinSource::Stream {
+        return Err(SpecError::StdinWithTerminal);
+    }
+    let side = 1..=TERMINAL_SIDE_MAX;
+    let term = &terminal.term;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
+    let is_type = !term.is_empty() && term.len() <= NAME_BYTES_MAX && term.bytes().all(plain);
+    if !side.contains(&terminal.rows) || !side.contains(&terminal.columns) || !is_type {
+        return Err(SpecError::BadTerminal {
+            rows: terminal.rows,
+            columns: terminal.columns,
+            term: term.chars().take(80).collect(),
+        });
     }
     Ok(())
 }

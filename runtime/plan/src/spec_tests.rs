@@ -9,7 +9,10 @@ fn good() -> UncheckedSpec {
         workdir: None,
         profile: "default".to_owned(),
         workspace: WorkspaceRequest::Scratch,
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: LimitRequest::default(),
     }
 }

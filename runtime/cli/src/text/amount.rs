@@ -29,7 +29,7 @@ pub fn time(milliseconds: u64) -> String {
 /// An amount of a limit, in the limit's own unit.
 pub fn of_limit(limit: LimitName, amount: u64) -> String {
     match limit {
-        LimitName::WallTime | LimitName::CpuTime => time(amount),
+        LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => time(amount),
         LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => size(amount),
         LimitName::Cpu => format!("{}.{:03} cores", amount / 1_000, amount % 1_000),
         LimitName::Pids | LimitName::Files | LimitName::Inodes => format!("{amount} {}", limit.unit()),

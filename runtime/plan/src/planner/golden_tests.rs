@@ -6,7 +6,7 @@ use crate::{
     facts::HostDirectory,
     facts::HostFacts,
     launch::LaunchPlan,
-    spec::{UncheckedSpec, WorkspaceRequest},
+    spec::{StdinSource, UncheckedSpec, WorkspaceRequest},
 };
 
 /// The plan as text. `to_json` shows no values of variables: the profile's own are added, for they are not secret.
@@ -34,7 +34,10 @@ fn a_job_in_a_directory_has_the_plan_of_its_golden_file() {
         env: vec![(b"TERM".to_vec(), b"xterm".to_vec())],
         workdir: Some(b"/workspace/src".to_vec()),
         workspace: WorkspaceRequest::HostDirectory,
-        stdin: true,
+        stdin: StdinSource::Stream,
+        terminal: None,
+        user: None,
+        group: None,
         ..request("build")
     };
     for (host, facts) in [("root", debian()), ("user", rootless())] {

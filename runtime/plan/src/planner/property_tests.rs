@@ -2,6 +2,7 @@
 
 use super::tests::library;
 use super::*;
+use crate::spec::StdinSource;
 use crate::{
     facts::{CgroupFacts, CgroupVersion, HostDirectory, HostPath},
     launch::RootEntry,
@@ -142,7 +143,10 @@ fn any_spec(limits: impl Strategy<Value = LimitRequest>) -> impl Strategy<Value 
             workdir: None,
             profile: "default".to_owned(),
             workspace,
-            stdin,
+            stdin: if stdin { StdinSource::Stream } else { StdinSource::Empty },
+            terminal: None,
+            user: None,
+            group: None,
             limits,
         };
         Spec::check(unchecked).unwrap()

@@ -6,7 +6,7 @@ use crate::{
     launch::{LandlockAccess, Rlimit, RootEntry},
     library::Library,
     limit::{LimitName, LimitRequest},
-    spec::UncheckedSpec,
+    spec::{StdinSource, UncheckedSpec},
     wall::Requirement,
 };
 use std::collections::BTreeMap;
@@ -70,7 +70,10 @@ pub(super) fn request(profile: &str) -> UncheckedSpec {
         workdir: None,
         profile: profile.to_owned(),
         workspace: WorkspaceRequest::Scratch,
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: LimitRequest::default(),
     }
 }

@@ -89,6 +89,7 @@ fn limits_to_wire(limits: &LimitRequest) -> v1::Limits {
     v1::Limits {
         wall_time: limits.wall_time_ms.map(from_ms),
         cpu_time: limits.cpu_time_ms.map(from_ms),
+        idle_time: limits.idle_time_ms.map(from_ms),
         memory_bytes: limits.memory_bytes,
         swap_bytes: limits.swap_bytes,
         cpu_millicores: limits.cpu_millicores,

@@ -86,7 +86,10 @@ fn checked(command: &str) -> Spec {
         workdir: None,
         profile: "default".to_owned(),
         workspace: Default::default(),
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: Default::default(),
     };
     Spec::check(unchecked).unwrap()

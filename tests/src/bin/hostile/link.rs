@@ -166,7 +166,10 @@ pub fn unchecked(argv: &[&str]) -> UncheckedSpec {
         workdir: None,
         profile: "default".to_owned(),
         workspace: WorkspaceRequest::Scratch,
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: LimitRequest::default(),
     }
 }

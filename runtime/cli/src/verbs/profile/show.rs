@@ -74,6 +74,7 @@ fn limits(limits: &Limits) -> Vec<(LimitName, String)> {
         let amount = match name {
             LimitName::WallTime => limits.wall_time_ms,
             LimitName::CpuTime => limits.cpu_time_ms,
+            LimitName::IdleTime => limits.idle_time_ms,
             LimitName::Memory => Some(limits.memory_bytes),
             LimitName::Swap => Some(limits.swap_bytes),
             LimitName::Cpu => Some(limits.cpu_millicores),

@@ -59,6 +59,7 @@ fn limits_from_wire(wire: v1::Limits) -> Result<LimitRequest, Status> {
     Ok(LimitRequest {
         wall_time_ms: milliseconds("wall_time", wire.wall_time)?,
         cpu_time_ms: milliseconds("cpu_time", wire.cpu_time)?,
+        idle_time_ms: milliseconds("idle_time", wire.idle_time)?,
         memory_bytes: wire.memory_bytes,
         swap_bytes: wire.swap_bytes,
         cpu_millicores: wire.cpu_millicores,
