@@ -18,6 +18,7 @@ pub mod pipe;
 pub mod poll;
 pub mod proc;
 pub mod process;
+pub mod random;
 pub mod rlimit;
 pub mod seccomp;
 pub mod socket;

@@ -11,7 +11,7 @@ use crate::launcher::{
 use runtime_plan::{
     launch::TreeLimits,
     limit::LimitName,
-    link::{JobId, ToServer},
+    link::{JobId, MeasuredLimit, ToServer},
     outcome::{ExitReport, Usage},
 };
 use runtime_sys::{Errno, Error, cgroup, pidfd, proc, time};
@@ -121,22 +121,34 @@ impl Launcher {
         self.end(serial, Ending::Cancelled { by, reason }, kill);
     }
 
-    /// The server says that the job wrote more than it may. It could lie, and would end its own job.
-    pub fn output_limit(&mut self, id: &JobId, used: u64) {
+    /// The server says that the job ran into a limit that the server measures. It could lie, and would end its own job.
+    pub fn limit_reached(&mut self, id: &JobId, limit: MeasuredLimit, used: u64) {
         let Some(serial) = self.by_id.get(id).copied() else { return };
         let Some(job) = self.jobs.get(&serial) else { return };
-        let allowed = job.plan.limits.output_bytes;
-        let evidence = format!("the log writer counted {used} bytes");
-        self.end(serial, Job::limit_hit(LimitName::Output, allowed, Some(used), evidence), true);
+        let limits = &job.plan.limits;
+        let (ending, kill) = match limit {
+            MeasuredLimit::Output => {
+                let evidence = format!("the log writer counted {used} bytes");
+                (Job::limit_hit(LimitName::Output, limits.output_bytes, Some(used), evidence), true)
+            }
+            MeasuredLimit::IdleTime => {
+                // A job without such a limit has none to run into.
+                let Some(allowed) = limits.idle_time_ms else { return };
+                let evidence = format!("the log writer saw no byte of input or output for {used} ms");
+                (Job::limit_hit(LimitName::IdleTime, allowed, Some(used), evidence), false)
+            }
+        };
+        self.end(serial, ending, kill);
     }
 
-    /// A signal for the job's first process. Numbers that are none are dropped.
-    pub fn signal(&mut self, id: &JobId, signal: i32) {
-        let job = self.by_id.get(id).and_then(|serial| self.jobs.get(serial));
-        let Some(leader) = job.and_then(|job| job.leader.as_ref()) else { return };
+    /// A signal for the job's first process, or for all. Numbers that are none are dropped.
+    pub fn signal(&mut self, id: &JobId, signal: i32, _all: bool) {
+        let Some(job) = self.by_id.get(id).and_then(|serial| self.jobs.get_mut(serial)) else { return };
+        let Some(leader) = &job.leader else { return };
         if !(1..=64).contains(&signal) {
             return;
         }
+        job.signals_asked |= verdict::signal_bit(signal);
         let sent = pidfd::send_signal(leader.as_fd(), signal);
         self.report_unless_gone(sent);
     }
@@ -271,6 +283,7 @@ impl Launcher {
             memory_peak_bytes: usage.memory_peak_bytes,
             failure: job.failure,
             exit: job.exit,
+            signals_asked: job.signals_asked,
             scratch_full: job.scratch_full,
         });
         for error in self.give_back(job.group, job.slot) {
@@ -280,6 +293,7 @@ impl Launcher {
         let report = ExitReport { outcome, limits_hit, usage, cleanup_errors };
         let message = ToServer::Finished {
             job: job.id.clone(),
+            time_us: job.times.ended_wall.unwrap_or_else(time::realtime_now).as_micros() as u64,
             report: Box::new(report),
             enforcement: Box::new(job.enforcement.clone()),
         };

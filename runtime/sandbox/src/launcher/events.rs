@@ -15,6 +15,7 @@ use runtime_sys::{
 };
 use std::{
     os::fd::{AsFd, OwnedFd},
+    rc::Rc,
     time::Duration,
 };
 
@@ -42,6 +43,8 @@ const GROUP: u64 = 2;
 const MESSAGES_PER_TURN: usize = 64;
 /// Records of one init likewise; a start and an end are two.
 const RECORDS_PER_TURN: usize = 8;
+/// The leader, and the terminal's master side.
+const RECORD_FDS_MAX: usize = 2;
 /// Looking at deadlines at least this often costs nothing and forgives a clock that stood still.
 const TURN_MAX: Duration = Duration::from_secs(60);
 
@@ -147,7 +150,7 @@ impl Launcher {
                 };
                 self.tell(&ToServer::Refused { job, refusal }, Vec::new());
             }
-            ToLauncher::Start { job, spec } => self.start(job, &spec),
+            ToLauncher::Start { job, spec, record } => self.start(job, &spec, record),
             ToLauncher::Plan { request, spec } => {
                 let result = self.plan(&spec).map(|plan| plan.to_json());
                 self.tell(&ToServer::Planned { request, result }, Vec::new());
@@ -159,12 +162,18 @@ impl Launcher {
                     self.cancel(serial, by, reason, kill);
                 }
             }
-            ToLauncher::Signal { job, signal } => self.signal(&job, signal),
-            ToLauncher::OutputLimit { job, used } => self.output_limit(&job, used),
+            ToLauncher::Signal { job, signal, all } => self.signal(&job, signal, all),
+            ToLauncher::LimitReached { job, limit, used } => self.limit_reached(&job, limit, used),
+            ToLauncher::CloseStdin { job } => {
+                let serial = self.by_id.get(&job);
+                if let Some(job) = serial.and_then(|serial| self.jobs.get_mut(serial)) {
+                    job.stdio.close_stdin();
+                }
+            }
             ToLauncher::Acknowledge { job } => {
                 self.unacknowledged.remove(&job);
             }
-            ToLauncher::Goodbye => {}
+            ToLauncher::Ready | ToLauncher::Goodbye => {}
         }
         Ok(())
     }
@@ -200,12 +209,11 @@ impl Launcher {
         for _ in 0..RECORDS_PER_TURN {
             let Some(job) = self.jobs.get_mut(&serial) else { return };
             let Some(socket) = &job.socket else { return };
-            match socket::receive(socket.as_fd(), &mut buffer, 1, true) {
+            match socket::receive(socket.as_fd(), &mut buffer, RECORD_FDS_MAX, true) {
                 Ok(received) if received.len > 0 => {
                     let record = buffer.get(..received.len).and_then(Record::from_bytes);
-                    let fd = received.fds.into_iter().next();
                     if let Some(record) = record {
-                        self.take_record(serial, record, fd);
+                        self.take_record(serial, record, received.fds);
                     }
                 }
                 Err(error) if error.errno == Errno::EAGAIN => return,
@@ -220,7 +228,8 @@ impl Launcher {
         }
     }
 
-    fn take_record(&mut self, serial: u64, record: Record, fd: Option<OwnedFd>) {
+    fn take_record(&mut self, serial: u64, record: Record, fds: Vec<OwnedFd>) {
+        let mut fds = fds.into_iter();
         let facts = &self.facts;
         let Some(job) = self.jobs.get_mut(&serial) else { return };
         match record {
@@ -230,19 +239,28 @@ impl Launcher {
                     return;
                 }
                 job.times.started = Some(time::monotonic_now());
-                job.leader = fd;
+                job.times.started_wall = Some(time::realtime_now());
+                job.leader = fds.next();
+                if let Some(master) = fds.next() {
+                    job.stdio.take_master(master);
+                }
                 let applied = job.group.as_ref().map(|group| group.applied());
                 let digest = job.enforcement.plan_digest.clone();
                 job.enforcement = report::enforcement(&job.plan, &digest, facts, applied, Some(landlock_abi));
-                let message =
-                    ToServer::Started { job: job.id.clone(), enforcement: Box::new(job.enforcement.clone()) };
-                self.tell(&message, Vec::new());
+                let message = ToServer::Started {
+                    job: job.id.clone(),
+                    time_us: job.times.started_wall.unwrap_or_default().as_micros() as u64,
+                    enforcement: Box::new(job.enforcement.clone()),
+                };
+                let fds = job.stdio.started_fds();
+                self.tell(&message, fds);
             }
             Record::Exited { status, cpu_user_us, cpu_system_us, scratch_full } => {
                 job.exit = Some(status);
                 job.init_cpu_us = Some((cpu_user_us, cpu_system_us));
                 job.scratch_full = scratch_full;
                 job.times.ended = Some(time::monotonic_now());
+                job.times.ended_wall = Some(time::realtime_now());
             }
         }
     }
@@ -260,7 +278,7 @@ impl Launcher {
     }
 
     /// Puts a message into the server's queue.
-    pub fn tell(&mut self, message: &ToServer, fds: Vec<OwnedFd>) {
+    pub fn tell(&mut self, message: &ToServer, fds: Vec<Rc<OwnedFd>>) {
         self.server.tell(message, fds);
     }
 

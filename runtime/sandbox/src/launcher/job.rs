@@ -7,7 +7,7 @@
 
 use crate::{
     inside::step::{ExitStatus, Failure},
-    launcher::places::Slot,
+    launcher::{places::Slot, stdio::Kept},
 };
 use runtime_plan::{launch::LaunchPlan, limit::LimitName, link::JobId, outcome::LimitHit, wall::Enforcement};
 use runtime_sys::{cgroup::JobGroup, clone::Pid};
@@ -36,6 +36,10 @@ pub struct Times {
     pub started: Option<Duration>,
     /// When its first process was gone.
     pub ended: Option<Duration>,
+    /// The start on the wall clock, since 1970.
+    pub started_wall: Option<Duration>,
+    /// The end likewise.
+    pub ended_wall: Option<Duration>,
     /// When KILL follows TERM.
     pub kill: Option<Duration>,
     /// When usage is looked at next, for limits that no event tells.
@@ -47,6 +51,10 @@ pub struct Times {
 pub struct Job {
     /// Its id on the link.
     pub id: JobId,
+    /// The server's own words about it, handed to each server as they came.
+    pub record: Vec<u8>,
+    /// Our ends of its pipes.
+    pub stdio: Kept,
     /// Number in the tokens of the event loop.
     pub serial: u64,
     /// What it runs under. The system call policy is left out.
@@ -77,6 +85,8 @@ pub struct Job {
     pub exit: Option<ExitStatus>,
     /// CPU time that init counted, user and system, in microseconds.
     pub init_cpu_us: Option<(u64, u64)>,
+    /// Signals that we sent because somebody asked for them, as a set ([`crate::launcher::verdict::signal_bit`]).
+    pub signals_asked: u64,
     /// What init saw of the scratch file system at the end: (bytes full, inodes full).
     pub scratch_full: (bool, bool),
     /// Highest values that polling saw; `None` when events tell everything and nothing is polled.

@@ -17,6 +17,7 @@ pub mod settings;
 mod spawn;
 mod start;
 mod state_dir;
+mod stdio;
 mod trees;
 mod verdict;
 
@@ -29,7 +30,7 @@ use runtime_plan::{
     doctor::Finding,
     facts::HostFacts,
     library::Library,
-    link::{self, JobId, ToServer, Welcome},
+    link::{self, JobId, LauncherId, Rules, SealKey, ToServer, Welcome},
     policy::Policy,
     walls_off::WallsOff,
 };
@@ -39,8 +40,9 @@ use runtime_sys::{
     clone::SingleThreaded,
     file,
     poll::{Epoll, Interest, SignalFd},
-    process,
+    process, random,
     rlimit::{self, Resource},
+    time,
 };
 use say::say;
 use server::Server;
@@ -80,6 +82,8 @@ pub struct Launcher {
     directory: Option<Directory>,
     /// Held as long as we live.
     _state_dir: StateDir,
+    identity: LauncherId,
+    seal_key: SealKey,
     filters: HashMap<String, Rc<Compiled>>,
     jobs: BTreeMap<u64, Job>,
     by_id: HashMap<JobId, u64>,
@@ -215,6 +219,12 @@ fn assemble(
     let signals = SignalFd::new(&[SIGTERM, SIGINT, SIGHUP]).map_err(kernel("catch signals"))?;
     let server_uid = slots.as_ref().map(Slots::server_uid);
     let quiet = matches!(options.mode, Mode::Embedded { .. });
+    let identity = LauncherId {
+        instance: instance.name.clone(),
+        boot_id: time::boot_id().map_err(kernel("read the boot id"))?,
+        pid: std::process::id(),
+    };
+    let seal_key = SealKey(random::bytes().map_err(kernel("draw a random key"))?);
     let started = spawn::start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
     let epoll = Epoll::new().map_err(kernel("make an epoll"))?;
     let mut launcher = Launcher {
@@ -233,6 +243,8 @@ fn assemble(
         instance: Some(instance),
         directory: started.directory,
         _state_dir: started.state_dir,
+        identity,
+        seal_key,
         filters: HashMap::new(),
         jobs: BTreeMap::new(),
         by_id: HashMap::new(),
@@ -259,8 +271,10 @@ impl Launcher {
         let welcome = Welcome {
             version: link::VERSION,
             facts: self.facts.clone(),
-            profiles: self.library.summaries(),
-            policy: self.policy.clone(),
+            rules: Rules { profiles: self.library.summaries(), policy: self.policy.clone() },
+            launcher: self.identity.clone(),
+            generation: 1,
+            seal_key: self.seal_key.clone(),
             findings,
             default_profile_runs,
         };

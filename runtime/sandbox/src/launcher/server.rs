@@ -15,6 +15,7 @@ use std::{
     collections::VecDeque,
     ffi::CString,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    rc::Rc,
 };
 
 /// Messages that may wait for the server before it is no longer listened to.
@@ -29,7 +30,7 @@ pub struct Server {
     pub pidfd: OwnedFd,
     /// Our end of the link.
     pub link: OwnedFd,
-    outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    outbox: VecDeque<(Vec<u8>, Vec<Rc<OwnedFd>>)>,
     outbox_bytes: usize,
 }
 
@@ -116,7 +117,7 @@ fn shed(start: &Start<'_>, link: BorrowedFd<'_>) -> Result<(), Error> {
 
 impl Server {
     /// Puts a message into the queue. [`Server::flush`] sends it.
-    pub fn tell(&mut self, message: &ToServer, fds: Vec<OwnedFd>) {
+    pub fn tell(&mut self, message: &ToServer, fds: Vec<Rc<OwnedFd>>) {
         match link::encode(message) {
             Ok(body) => {
                 self.outbox_bytes += body.len();
@@ -130,7 +131,7 @@ impl Server {
     /// Sends what it will take. Says whether something is left.
     pub fn flush(&mut self) -> Result<bool, frame::FrameError> {
         while let Some((body, fds)) = self.outbox.front() {
-            let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            let borrowed: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
             match frame::send(self.link.as_fd(), body, &borrowed, true) {
                 Ok(()) => {
                     self.outbox_bytes -= body.len();

@@ -8,12 +8,13 @@ use crate::{
         job::{Job, Polled, Times},
         places::Slot,
         report,
+        stdio::{self, Kept},
     },
     zygote::{Birth, Newborn},
 };
 use runtime_plan::{
     launch::{LaunchPlan, TreeLimits},
-    link::{self, JobId, Refusal, RefusalReason, ToServer},
+    link::{self, JobId, RECORD_BYTES_MAX, Refusal, RefusalReason, ToServer},
     planner,
     spec::Spec,
     wall::Wall,
@@ -21,7 +22,7 @@ use runtime_plan::{
 use runtime_sys::{
     Error,
     cgroup::{self, JobGroup},
-    file, pidfd, pipe, process,
+    pidfd, process,
     seccomp::Program,
     socket, time, userns,
 };
@@ -50,14 +51,8 @@ struct Born {
     newborn: Newborn,
     /// Our end of init's socket.
     socket: OwnedFd,
-    /// The server's ends of the pipes.
-    server_fds: Vec<OwnedFd>,
-}
-
-/// Stdio of a job: what it gets, and what the server gets.
-struct Stdio {
-    job: Vec<OwnedFd>,
-    server: Vec<OwnedFd>,
+    /// Our ends of the pipes.
+    stdio: Kept,
 }
 
 pub fn no_resources(act: &'static str) -> impl Fn(Error) -> Refusal {
@@ -89,16 +84,15 @@ impl Launcher {
     }
 
     /// Starts a job and tells the server that it is taken, or why not.
-    pub fn start(&mut self, id: JobId, spec: &Spec) {
-        let taken =
-            self.check_room(&id).and_then(|()| self.plan(spec)).and_then(|plan| self.launch(&id, plan));
+    pub fn start(&mut self, id: JobId, spec: &Spec, record: Vec<u8>) {
+        let taken = self
+            .check_room(&id, &record)
+            .and_then(|()| self.plan(spec))
+            .and_then(|plan| self.launch(&id, plan, record));
         match taken {
-            Ok((job, fds)) => {
-                let accepted = ToServer::Accepted {
-                    job: id.clone(),
-                    stdin: job.plan.command.stdin,
-                    output_bytes_max: job.plan.limits.output_bytes,
-                };
+            Ok(job) => {
+                let accepted = ToServer::Accepted { job: id, pipes: job.stdio.pipes(&job.plan) };
+                let fds = job.stdio.fds();
                 self.adopt(job);
                 self.tell(&accepted, fds);
             }
@@ -106,8 +100,14 @@ impl Launcher {
         }
     }
 
-    fn check_room(&self, id: &JobId) -> Result<(), Refusal> {
+    fn check_room(&self, id: &JobId, record: &[u8]) -> Result<(), Refusal> {
         let refuse = |reason, message: String| Err(Refusal { reason, message });
+        if record.len() > RECORD_BYTES_MAX {
+            return refuse(
+                RefusalReason::HostResources,
+                format!("the job's record has {} bytes, more than {RECORD_BYTES_MAX}", record.len()),
+            );
+        }
         if self.is_ending() {
             return refuse(
                 RefusalReason::ShuttingDown,
@@ -126,7 +126,7 @@ impl Launcher {
         Ok(())
     }
 
-    fn launch(&mut self, id: &JobId, plan: LaunchPlan) -> Result<(Job, Vec<OwnedFd>), Refusal> {
+    fn launch(&mut self, id: &JobId, plan: LaunchPlan, record: Vec<u8>) -> Result<Job, Refusal> {
         let taken = time::monotonic_now();
         let digest = plan.digest();
         let compiled = self.compiled(&plan)?;
@@ -153,8 +153,10 @@ impl Launcher {
         let applied = group.as_ref().map(|group| group.applied());
         let polled =
             plan.limits.cpu_time_ms.is_some() || matches!(plan.tree_limits, TreeLimits::Fallback { .. });
-        let job = Job {
+        Ok(Job {
             id: id.clone(),
+            record,
+            stdio: born.stdio,
             serial: self.next_serial(),
             enforcement: report::enforcement(&plan, &digest, &self.facts, applied, None),
             plan,
@@ -170,10 +172,10 @@ impl Launcher {
             failure: None,
             exit: None,
             init_cpu_us: None,
+            signals_asked: 0,
             scratch_full: (false, false),
             polled: polled.then(Polled::default),
-        };
-        Ok((job, born.server_fds))
+        })
     }
 
     /// The filters of the plan's profile, compiled at its first use.
@@ -254,7 +256,7 @@ impl Launcher {
         slot: Option<Slot>,
     ) -> Result<Born, Refusal> {
         let stdio =
-            make_stdio(plan.command.stdin, slot.map(Slot::job)).map_err(no_resources("make the pipes"))?;
+            stdio::make(plan, slot.map(Slot::job), true).map_err(no_resources("make the pipes"))?;
         let (trees, reopened) = self.open_trees(plan, slot)?;
         let (ours, theirs) = socket::seqpacket_pair().map_err(no_resources("make init's socket"))?;
         let namespaces = ids::namespaces(plan);
@@ -279,7 +281,7 @@ impl Launcher {
         let fds: Vec<BorrowedFd<'_>> =
             stdio.job.iter().chain(attach).chain(trees.values()).map(AsFd::as_fd).collect();
         match give_order(&newborn, slot, &order, ours.as_fd(), &fds) {
-            Ok(()) => Ok(Born { newborn, socket: ours, server_fds: stdio.server }),
+            Ok(()) => Ok(Born { newborn, socket: ours, stdio: stdio.kept }),
             Err(refusal) => {
                 self.abandon(&newborn);
                 Err(refusal)
@@ -331,25 +333,4 @@ fn give_order(
     let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
     crate::frame::send(socket, &body, fds, false)
         .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
-}
-
-/// Pipes that belong to the job's uid, so that it can open /dev/stdout again.
-fn make_stdio(stdin: bool, job_uid: Option<u32>) -> Result<Stdio, Error> {
-    let mut stdio = Stdio { job: Vec::new(), server: Vec::new() };
-    if stdin {
-        let (read, write) = pipe::pipe()?;
-        stdio.job.push(read);
-        stdio.server.push(write);
-    }
-    for _stream in ["stdout", "stderr"] {
-        let (read, write) = pipe::pipe()?;
-        stdio.job.push(write);
-        stdio.server.push(read);
-    }
-    if let Some(uid) = job_uid {
-        for end in &stdio.job {
-            file::change_owner_fd(end.as_fd(), uid, uid)?;
-        }
-    }
-    Ok(stdio)
 }

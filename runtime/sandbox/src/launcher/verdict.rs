@@ -36,6 +36,8 @@ pub struct Evidence<'a> {
     pub failure: Option<Failure>,
     /// What init said of the leader's end.
     pub exit: Option<ExitStatus>,
+    /// Signals that the launcher sent because somebody asked for them: [`signal_bit`] of each.
+    pub signals_asked: u64,
     /// Bytes, inodes: what init saw of the scratch file system at the end.
     pub scratch_full: (bool, bool),
 }
@@ -64,7 +66,9 @@ fn outcome(evidence: &Evidence<'_>) -> Outcome {
         Some(ExitStatus::Exited(code)) => Outcome::Exited { code },
         // A raised SIGSYS looks the same to wait(2): the number of the call is not known here.
         Some(ExitStatus::Signalled { signal: SIGSYS, .. }) => Outcome::Denied { syscall: None },
-        Some(ExitStatus::Signalled { signal, core_dumped }) => Outcome::Signalled { signal, core_dumped },
+        Some(ExitStatus::Signalled { signal, core_dumped }) => {
+            Outcome::Signalled { signal, core_dumped, evidence: not_ours(evidence, signal) }
+        }
         None => Outcome::Lost { why: "init_vanished".to_owned() },
     }
 }
@@ -83,9 +87,40 @@ fn out_of_memory(evidence: &Evidence<'_>) -> Option<Outcome> {
         return None;
     }
     if !met_memory_limit(evidence.plan, events, evidence.memory_peak_bytes) {
-        return Some(Outcome::HostOom);
+        let peak = evidence.memory_peak_bytes.map_or("unknown".to_owned(), |peak| format!("{peak} bytes"));
+        let allowed = evidence.plan.limits.memory_bytes;
+        let evidence = format!("{}, memory peak {peak} of {allowed} bytes", oom_count(events));
+        return Some(Outcome::HostOom { evidence });
     }
     Some(Outcome::Limit(memory_hit(evidence.plan, events, evidence.memory_peak_bytes)))
+}
+
+/// What shows that a signal was not the launcher's, nor that of a limit.
+fn not_ours(evidence: &Evidence<'_>, signal: i32) -> String {
+    let sender = if evidence.signals_asked & signal_bit(signal) != 0 {
+        "a client asked the launcher to send it"
+    } else {
+        "the launcher did not send it"
+    };
+    let oom = match evidence.events {
+        Some(events) => oom_count(events),
+        None => "no cgroup counts out-of-memory kills".to_owned(),
+    };
+    format!("wait status: signal {signal}; {sender}; {oom}")
+}
+
+/// A signal's place in a set of signals.
+pub fn signal_bit(signal: i32) -> u64 {
+    u32::try_from(signal - 1).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
+}
+
+/// The kernel's count of kills, in the words of the file that has it. Only v2 can end a group as a whole.
+fn oom_count(events: Events) -> String {
+    if events.oom_group_kills > 0 {
+        format!("memory.events oom_kill {} oom_group_kill {}", events.oom_kills, events.oom_group_kills)
+    } else {
+        format!("oom_kill {}", events.oom_kills)
+    }
 }
 
 /// Whether the group's own limit was met. The kernel's count of kills also has those of the host's own killer, which strikes
@@ -100,11 +135,10 @@ pub fn met_memory_limit(plan: &LaunchPlan, events: Events, peak_bytes: Option<u6
 
 /// The memory limit, with the kernel's count.
 pub fn memory_hit(plan: &LaunchPlan, events: Events, used: Option<u64>) -> LimitHit {
-    // Only v2 can end a group as a whole.
-    let evidence = if events.oom_group_kills > 0 {
-        format!("memory.events oom_kill {} oom_group_kill {}", events.oom_kills, events.oom_group_kills)
+    let evidence = if met_memory_limit(plan, events, used) {
+        oom_count(events)
     } else {
-        format!("memory.oom_control oom_kill {}", events.oom_kills)
+        format!("{}, by the host's own out-of-memory killer: the job was below its limit", oom_count(events))
     };
     LimitHit {
         limit: LimitName::Memory,
@@ -120,7 +154,8 @@ fn limits_hit(evidence: &Evidence<'_>, outcome: &Outcome) -> Vec<LimitHit> {
     let mut hits = Vec::new();
     if let Some(events) = evidence.events {
         let ended_by_memory = matches!(outcome, Outcome::Limit(hit) if hit.limit == LimitName::Memory);
-        if events.oom_kills > 0 && !ended_by_memory && *outcome != Outcome::HostOom {
+        let by_host = matches!(outcome, Outcome::HostOom { .. });
+        if events.oom_kills > 0 && !ended_by_memory && !by_host {
             hits.push(memory_hit(evidence.plan, events, evidence.memory_peak_bytes));
         }
         if events.pids_max_hits > 0 {

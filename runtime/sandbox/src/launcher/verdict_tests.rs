@@ -7,7 +7,7 @@ use runtime_plan::{
     limit::LimitRequest,
     planner,
     policy::Policy,
-    spec::{Spec, UncheckedSpec, WorkspaceRequest},
+    spec::{Spec, StdinSource, UncheckedSpec, WorkspaceRequest},
     walls_off::WallsOff,
 };
 
@@ -37,7 +37,10 @@ fn plan() -> LaunchPlan {
         workdir: None,
         profile: "default".to_owned(),
         workspace: WorkspaceRequest::Scratch,
-        stdin: false,
+        stdin: StdinSource::Empty,
+        terminal: None,
+        user: None,
+        group: None,
         limits: LimitRequest { memory_bytes: Some(MEMORY), ..LimitRequest::default() },
     });
     planner::plan(&spec.unwrap(), profile, &Policy::built_in().unwrap(), &facts, &WallsOff::none()).unwrap()
@@ -56,6 +59,7 @@ fn judged_after(ending: Option<&Ending>, change: impl FnOnce(&mut Evidence<'_>))
         memory_peak_bytes: Some(1024 * 1024),
         failure: None,
         exit: Some(ExitStatus::Exited(0)),
+        signals_asked: 0,
         scratch_full: (false, false),
     };
     change(&mut evidence);
@@ -76,8 +80,17 @@ fn an_exit_by_choice_keeps_its_code_even_137() {
 
 #[test]
 fn a_kill_from_elsewhere_is_a_signal() {
-    let (outcome, _) = judged(|evidence| evidence.exit = killed());
-    assert_eq!(outcome, Outcome::Signalled { signal: 9, core_dumped: false });
+    for (asked, says) in [(0, "the launcher did not send it"), (signal_bit(9), "a client asked")] {
+        let (outcome, hits) = judged(|evidence| {
+            evidence.exit = killed();
+            evidence.signals_asked = asked;
+        });
+        let Outcome::Signalled { signal: 9, core_dumped: false, evidence } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(evidence.contains(says) && evidence.contains("oom_kill 0"), "{evidence}");
+        assert_eq!(hits.len(), 0);
+    }
 }
 
 #[test]
@@ -102,7 +115,9 @@ fn a_kill_far_below_the_limit_is_the_hosts_doing() {
         evidence.exit = killed();
         evidence.events = Some(Events { oom_kills: 1, ..Events::default() });
     });
-    assert_eq!((outcome, hits.len()), (Outcome::HostOom, 0));
+    let Outcome::HostOom { evidence } = outcome else { panic!("{outcome:?}") };
+    assert!(evidence.contains("oom_kill 1") && evidence.contains("1048576 of"), "{evidence}");
+    assert_eq!(hits.len(), 0);
 }
 
 #[test]
