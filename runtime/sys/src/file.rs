@@ -57,6 +57,22 @@ pub fn open_read(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).act("open")
 }
 
+/// Opens what a program is to read, whatever kind of file a stranger put there: a FIFO that nobody writes does not block and
+/// is at its end, a terminal does not become ours. Symbolic links are followed. *No heap.*
+///
+/// # Errors
+/// `EISDIR` for a directory, `ENXIO` for a socket.
+pub fn open_input(path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let input = rustix::fs::open(path, flags, Mode::empty()).act("open input")?;
+    if rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&input).act("fstat")?.st_mode).is_dir() {
+        return Err(Error::new("open input", Errno::EISDIR));
+    }
+    // Programs expect reads that wait.
+    rustix::fs::fcntl_setfl(&input, OFlags::empty()).act("set file flags")?;
+    Ok(input)
+}
+
 /// Opens /dev/null for reading and writing.
 pub fn open_null() -> Result<OwnedFd> {
     rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).act("open /dev/null")

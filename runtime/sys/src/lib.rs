@@ -22,6 +22,7 @@ pub mod random;
 pub mod rlimit;
 pub mod seccomp;
 pub mod socket;
+pub mod terminal;
 pub mod time;
 pub mod userns;
 
