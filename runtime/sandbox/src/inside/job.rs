@@ -4,15 +4,15 @@
 
 use crate::inside::{
     enter::{Entered, at, leave_keyring},
-    order::{Order, OrderFds},
+    order::{Order, OrderFds, Pipes},
     step::{Failure, Record, Step},
 };
-use runtime_plan::{launch::Rlimit, wall::Wall};
+use runtime_plan::{launch::Rlimit, spec::StdinSource, wall::Wall};
 use runtime_sys::{
     Errno, Error, caps, file,
     process::{self, ExecStrings},
     rlimit::{self, Resource},
-    seccomp,
+    seccomp, terminal,
 };
 use std::{
     ffi::{CStr, CString},
@@ -26,8 +26,23 @@ pub struct Prepared {
     argv: ExecStrings,
     env: ExecStrings,
     workdir: CString,
-    stdin: OwnedFd,
+    stdio: Stdio,
+    stdin_file: Option<CString>,
     filters: Vec<seccomp::Program>,
+}
+
+/// What the job has as 0, 1 and 2.
+#[derive(Debug)]
+enum Stdio {
+    /// Pipes, not sockets and not files: no fd can be passed to the job through them, and nothing can be truncated.
+    Pipes {
+        /// A pipe, or /dev/null, which a file takes the place of later.
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+    /// The slave of its own terminal, three times.
+    Terminal(OwnedFd),
 }
 
 /// The errno that stands for "there is a script, but not the interpreter that it names": ELIBBAD, which execve(2) gives for
@@ -35,7 +50,7 @@ pub struct Prepared {
 pub const MISSING_INTERPRETER: i32 = 80;
 
 /// Makes ready what can be made ready.
-pub fn prepare(order: &Order, fds: &mut OrderFds) -> Result<Prepared, Failure> {
+pub fn prepare(order: &Order, fds: &mut OrderFds, slave: Option<OwnedFd>) -> Result<Prepared, Failure> {
     let command = &order.plan.command;
     let c_string = |bytes: &[u8]| {
         CString::new(bytes).map_err(|_nul| Failure {
@@ -45,9 +60,9 @@ pub fn prepare(order: &Order, fds: &mut OrderFds) -> Result<Prepared, Failure> {
         })
     };
     let strings = |list: &[Vec<u8>]| list.iter().map(|bytes| c_string(bytes)).collect::<Result<Vec<_>, _>>();
-    let stdin = match fds.stdin.take() {
-        Some(stdin) => stdin,
-        None => file::open_read(c"/dev/null").map_err(at(Step::Stdio))?,
+    let stdin_file = match &command.stdin {
+        StdinSource::File(path) => Some(c_string(path)?),
+        StdinSource::Empty | StdinSource::Stream => None,
     };
     let mut filters = Vec::with_capacity(order.filters.len());
     for bytes in &order.filters {
@@ -58,9 +73,27 @@ pub fn prepare(order: &Order, fds: &mut OrderFds) -> Result<Prepared, Failure> {
         argv: ExecStrings::new(strings(&command.argv)?),
         env: ExecStrings::new(strings(&command.env)?),
         workdir: c_string(&command.workdir)?,
-        stdin,
+        stdio: stdio(fds.pipes.take(), slave)?,
+        stdin_file,
         filters,
     })
+}
+
+fn stdio(pipes: Option<Pipes>, slave: Option<OwnedFd>) -> Result<Stdio, Failure> {
+    match (pipes, slave) {
+        (None, Some(slave)) => Ok(Stdio::Terminal(slave)),
+        (Some(Pipes { stdin, stdout, stderr }), None) => {
+            let stdin = match stdin {
+                Some(stdin) => stdin,
+                None => file::open_read(c"/dev/null").map_err(at(Step::Stdio))?,
+            };
+            Ok(Stdio::Pipes { stdin, stdout, stderr })
+        }
+        // The order says one or the other.
+        (None, None) | (Some(_), Some(_)) => {
+            Err(Failure { step: Step::ReceiveOrder, item: 0, errno: Errno::EINVAL.0 })
+        }
+    }
 }
 
 /// Where the program may be: itself when it has a `/`, else in each directory of the PATH.
@@ -74,37 +107,28 @@ fn candidates(argv: &[Vec<u8>], path: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Becomes the job, or writes a record to `failures` and exits.
-pub fn run(
-    order: &Order,
-    entered: &Entered,
-    fds: &OrderFds,
-    prepared: &Prepared,
-    failures: BorrowedFd<'_>,
-) -> ! {
-    let failure = become_job(order, entered, fds, prepared);
+pub fn run(order: &Order, entered: &Entered, prepared: &Prepared, failures: BorrowedFd<'_>) -> ! {
+    let failure = become_job(order, entered, prepared);
     // When even this write fails there is nobody left to tell: init sees the exit code.
     let told = file::write_fd(failures, &Record::Failed(failure).to_bytes());
     process::exit_now(if told.is_ok() { 125 } else { 126 })
 }
 
-fn become_job(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared) -> Failure {
-    match confine(order, entered, fds, prepared) {
+fn become_job(order: &Order, entered: &Entered, prepared: &Prepared) -> Failure {
+    match confine(order, entered, prepared) {
         Err(failure) => failure,
         Ok(()) => execute(prepared),
     }
 }
 
 /// Raises the walls that belong to the process.
-fn confine(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared) -> Result<(), Failure> {
+fn confine(order: &Order, entered: &Entered, prepared: &Prepared) -> Result<(), Failure> {
     let plan = &order.plan;
     // A session of its own: no terminal of ours to push input into, and signals to the group reach the job only.
     process::new_session().map_err(at(Step::Session))?;
     leave_keyring()?;
     process::set_umask(plan.command.umask).map_err(at(Step::Stdio))?;
-    // Pipes, not sockets and not files: no fd can be passed to us through them, and nothing can be truncated.
-    process::dup_onto(prepared.stdin.as_fd(), 0).map_err(at(Step::Stdio))?;
-    process::dup_onto(fds.stdout.as_fd(), 1).map_err(at(Step::Stdio))?;
-    process::dup_onto(fds.stderr.as_fd(), 2).map_err(at(Step::Stdio))?;
+    connect(&prepared.stdio)?;
     // So that `nproc`, JVM and Node size themselves by the cpu limit.
     process::set_affinity_count(plan.cpus as usize).map_err(at(Step::Affinity))?;
     set_rlimits(order)?;
@@ -118,6 +142,11 @@ fn confine(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared
     if let Some(landlock) = &entered.landlock {
         landlock.restrict_self().map_err(at(Step::Landlock))?;
     }
+    if let Some(path) = &prepared.stdin_file {
+        // With the job's ids, in its root, behind landlock: it reads nothing that the job could not read itself.
+        let opened = file::open_input(path).map_err(at(Step::OpenStdin))?;
+        process::dup_onto(opened.as_fd(), 0).map_err(at(Step::OpenStdin))?;
+    }
     // CLONE_CLEAR_SIGHAND leaves ignored signals ignored, and Rust's runtime ignores SIGPIPE.
     process::reset_signals().map_err(at(Step::Signals))?;
     // Last: from here on only what the profile allows can be called, and exec is the one call that is left.
@@ -126,6 +155,23 @@ fn confine(order: &Order, entered: &Entered, fds: &OrderFds, prepared: &Prepared
         seccomp::install(filter).map_err(failed)?;
     }
     Ok(())
+}
+
+/// 0, 1 and 2. A terminal is the session's own from here on: /dev/tty is it, and its keys send signals to the job.
+fn connect(stdio: &Stdio) -> Result<(), Failure> {
+    let [stdin, stdout, stderr] = match stdio {
+        Stdio::Pipes { stdin, stdout, stderr } => [stdin, stdout, stderr],
+        Stdio::Terminal(slave) => [slave, slave, slave],
+    };
+    process::dup_onto(stdin.as_fd(), 0).map_err(at(Step::Stdio))?;
+    process::dup_onto(stdout.as_fd(), 1).map_err(at(Step::Stdio))?;
+    process::dup_onto(stderr.as_fd(), 2).map_err(at(Step::Stdio))?;
+    match stdio {
+        Stdio::Pipes { .. } => Ok(()),
+        Stdio::Terminal(slave) => {
+            terminal::take_as_controlling(slave.as_fd()).map_err(at(Step::ControllingTerminal))
+        }
+    }
 }
 
 fn set_rlimits(order: &Order) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ pub mod job;
 pub mod order;
 mod root;
 pub mod step;
+mod terminal;
 
 use crate::{frame, inside::order::OrderFds};
 use enter::at;
@@ -52,24 +53,32 @@ fn supervise(proof: &SingleThreaded, launcher: BorrowedFd<'_>) -> Result<(), Fai
     process::set_umask(0).map_err(at(Step::ReceiveOrder))?;
     let (order, mut fds) = receive_order(launcher)?;
     let entered = enter::enter(launcher, &order, &mut fds)?;
-    let prepared = job::prepare(&order, &mut fds)?;
+    let (master, slave) =
+        terminal::make(&order)?.map_or((None, None), |pty| (Some(pty.master), Some(pty.slave)));
+    let prepared = job::prepare(&order, &mut fds, slave)?;
     let mut init_filters = Vec::with_capacity(order.init_filters.len());
     for bytes in &order.init_filters {
         init_filters.push(seccomp::Program::from_bytes(bytes).map_err(at(Step::InitLock))?);
     }
     let (failures, failures_end) = pipe::pipe().map_err(at(Step::Fork))?;
     match runtime_sys::clone::fork(proof).map_err(at(Step::Fork))? {
-        Cloned::Child => job::run(&order, &entered, &fds, &prepared, failures_end.as_fd()),
+        Cloned::Child => {
+            // Init's end of the terminal is not the job's, not even until exec.
+            drop(master);
+            job::run(&order, &entered, &prepared, failures_end.as_fd())
+        }
         Cloned::Parent { pid, pidfd } => {
             drop((failures_end, fds, prepared));
             lock(&init_filters)?;
+            let theirs: Vec<BorrowedFd<'_>> = [&pidfd].into_iter().chain(&master).map(AsFd::as_fd).collect();
             tell_start(
                 launcher,
                 failures.as_fd(),
-                &pidfd,
+                &theirs,
                 entered.landlock.as_ref().map_or(0, |l| l.restricted().abi),
             )?;
-            drop((failures, pidfd, entered.landlock));
+            // The launcher's copy of the master is the only one: when it closes, the terminal is gone.
+            drop((failures, pidfd, master, entered.landlock));
             wait_for(launcher, pid, entered.scratch.as_ref())
         }
     }
@@ -103,7 +112,7 @@ fn lock(filters: &[seccomp::Program]) -> Result<(), Failure> {
 fn tell_start(
     launcher: BorrowedFd<'_>,
     failures: BorrowedFd<'_>,
-    leader: &OwnedFd,
+    theirs: &[BorrowedFd<'_>],
     landlock_abi: i32,
 ) -> Result<(), Failure> {
     let mut record = [0; RECORD_BYTES];
@@ -116,7 +125,7 @@ fn tell_start(
         return Err(failure);
     }
     let started = Record::Started { landlock_abi: landlock_abi as u32 };
-    socket::send(launcher, &started.to_bytes(), &[leader.as_fd()], false).map_err(at(Step::Exec))
+    socket::send(launcher, &started.to_bytes(), theirs, false).map_err(at(Step::Exec))
 }
 
 /// Reaps whatever is handed to pid 1, until the leader is gone.

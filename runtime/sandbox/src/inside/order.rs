@@ -1,10 +1,11 @@
 //! What the launcher tells an init to do: the plan, and how the fds that come with it are to be read.
 
-use runtime_plan::launch::LaunchPlan;
+use runtime_plan::{launch::LaunchPlan, spec::StdinSource};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
-/// The order. Its fds come in this sequence: stdin when `stdin`, stdout, stderr, the cgroup files, the trees.
+/// The order. Its fds come in this sequence: without a terminal stdin when that is a stream, stdout, stderr; then the cgroup
+/// files, the trees.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
     /// The plan; the launcher has compiled its system call policy, which is left out here.
@@ -24,31 +25,46 @@ pub struct Order {
 /// The fds of an order, by meaning.
 #[derive(Debug)]
 pub struct OrderFds {
-    /// Read end of stdin; `None` when stdin is empty.
-    pub stdin: Option<OwnedFd>,
-    /// Write end of stdout.
-    pub stdout: OwnedFd,
-    /// Write end of stderr.
-    pub stderr: OwnedFd,
+    /// Its pipes; `None` with a terminal, which init makes itself.
+    pub pipes: Option<Pipes>,
     /// `tasks` files.
     pub cgroup_files: Vec<OwnedFd>,
     /// Trees by their entry's place.
     pub trees: BTreeMap<usize, OwnedFd>,
 }
 
+/// The job's ends of its pipes.
+#[derive(Debug)]
+pub struct Pipes {
+    /// Read end of stdin; `None` when stdin is no stream.
+    pub stdin: Option<OwnedFd>,
+    /// Write end of stdout.
+    pub stdout: OwnedFd,
+    /// Write end of stderr.
+    pub stderr: OwnedFd,
+}
+
 impl OrderFds {
     /// Sorts the fds of a frame; `None` when their number is not what the order says.
     pub fn sort(order: &Order, fds: Vec<OwnedFd>) -> Option<OrderFds> {
-        let expected = usize::from(order.plan.command.stdin) + 2 + order.cgroup_files + order.trees.len();
-        if fds.len() != expected {
+        let command = &order.plan.command;
+        let streams = match (&command.terminal, &command.stdin) {
+            (Some(_), _) => 0,
+            (None, StdinSource::Stream) => 3,
+            (None, StdinSource::Empty | StdinSource::File(_)) => 2,
+        };
+        if fds.len() != streams + order.cgroup_files + order.trees.len() {
             return None;
         }
         let mut fds = fds.into_iter();
-        let stdin = if order.plan.command.stdin { Some(fds.next()?) } else { None };
-        let stdout = fds.next()?;
-        let stderr = fds.next()?;
+        let pipes = if streams == 0 {
+            None
+        } else {
+            let stdin = if streams == 3 { Some(fds.next()?) } else { None };
+            Some(Pipes { stdin, stdout: fds.next()?, stderr: fds.next()? })
+        };
         let cgroup_files = fds.by_ref().take(order.cgroup_files).collect();
         let trees = order.trees.iter().copied().zip(fds).collect();
-        Some(OrderFds { stdin, stdout, stderr, cgroup_files, trees })
+        Some(OrderFds { pipes, cgroup_files, trees })
     }
 }

@@ -39,6 +39,8 @@ pub enum Step {
     UserSysctls,
     /// The landlock rule set is made.
     LandlockRules,
+    /// The job's terminal, in its own devpts.
+    Terminal,
     /// The job's process is made.
     Fork,
     /// Init gives up what it no longer needs.
@@ -49,6 +51,8 @@ pub enum Step {
     Keyring,
     /// stdin, stdout, stderr.
     Stdio,
+    /// The terminal becomes the one that controls the session.
+    ControllingTerminal,
     /// CPUs that it may run on.
     Affinity,
     /// One resource limit.
@@ -65,6 +69,8 @@ pub enum Step {
     NoNewPrivs,
     /// The landlock rule set holds.
     Landlock,
+    /// The file that is stdin.
+    OpenStdin,
     /// Signals are as a new program expects them.
     Signals,
     /// One layer of the system call filter.
@@ -75,7 +81,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 32] = [
+    pub const ALL: [Step; 35] = [
         Step::ReceiveOrder,
         Step::JoinCgroup,
         Step::InitIds,
@@ -92,11 +98,13 @@ impl Step {
         Step::ReadOnlyRoot,
         Step::UserSysctls,
         Step::LandlockRules,
+        Step::Terminal,
         Step::Fork,
         Step::InitLock,
         Step::Session,
         Step::Keyring,
         Step::Stdio,
+        Step::ControllingTerminal,
         Step::Affinity,
         Step::ResourceLimit,
         Step::WorkDirectory,
@@ -105,6 +113,7 @@ impl Step {
         Step::CloseFiles,
         Step::NoNewPrivs,
         Step::Landlock,
+        Step::OpenStdin,
         Step::Signals,
         Step::Seccomp,
         Step::Exec,
@@ -135,11 +144,13 @@ impl Step {
             Step::ReadOnlyRoot => "make the root read-only",
             Step::UserSysctls => "write /proc/sys/user",
             Step::LandlockRules => "make the landlock rules",
+            Step::Terminal => "make the terminal",
             Step::Fork => "fork the job",
             Step::InitLock => "lock init down",
             Step::Session => "make a session",
             Step::Keyring => "join a new session keyring",
             Step::Stdio => "connect stdin, stdout, stderr",
+            Step::ControllingTerminal => "take the terminal",
             Step::Affinity => "set the cpu affinity",
             Step::ResourceLimit => "set the resource limit",
             Step::WorkDirectory => "enter the working directory",
@@ -148,6 +159,7 @@ impl Step {
             Step::CloseFiles => "close inherited files",
             Step::NoNewPrivs => "set no_new_privs",
             Step::Landlock => "restrict itself with landlock",
+            Step::OpenStdin => "open stdin",
             Step::Signals => "reset the signals",
             Step::Seccomp => "install the system call filter",
             Step::Exec => "execute",
@@ -172,15 +184,18 @@ impl Step {
             Step::Seccomp => Some(Wall::Seccomp),
             Step::ReceiveOrder
             | Step::TieToLauncher
+            | Step::Terminal
             | Step::Fork
             | Step::InitLock
             | Step::Session
             | Step::Keyring
             | Step::Stdio
+            | Step::ControllingTerminal
             | Step::Affinity
             | Step::WorkDirectory
             | Step::JobIds
             | Step::CloseFiles
+            | Step::OpenStdin
             | Step::Signals
             | Step::Exec => None,
         }
@@ -203,7 +218,7 @@ pub struct Failure {
 pub enum Record {
     /// The start failed; init is about to exit.
     Failed(Failure),
-    /// The program runs. A pidfd of it comes with this record.
+    /// The program runs. A pidfd of it comes with this record, and after it the master of its terminal, if it has one.
     Started {
         /// The landlock ABI that holds, 0 without that wall.
         landlock_abi: u32,
