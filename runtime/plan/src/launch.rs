@@ -28,6 +28,8 @@ pub struct LaunchPlan {
     pub absent: BTreeMap<Wall, String>,
     /// How the limits of the tree are kept: by cgroups, or by the fallback.
     pub tree_limits: TreeLimits,
+    /// How the limit of cpu time is kept, when there is one.
+    pub cpu_time: CpuTimeKeeping,
     /// The ids inside.
     pub identity: Identity,
     /// Host name inside.
@@ -69,6 +71,19 @@ pub enum TreeLimits {
     Cgroup,
     /// By RLIMIT_NPROC inside the user namespace, RLIMIT_DATA, and polling.
     Fallback {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How the limit of cpu time is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CpuTimeKeeping {
+    /// By the counter of the job's cgroup, which has every process of the job.
+    Cgroup,
+    /// No group counts: the processes are polled, and each alone has the whole of it (RLIMIT_CPU).
+    Processes {
         /// Why.
         why: String,
     },
@@ -135,7 +150,10 @@ pub enum RootEntry {
         minor: u32,
     },
     /// A private devpts at /dev/pts.
-    DevPts,
+    DevPts {
+        /// Terminals that the job may have at the same time, its own included: the host has one pool for all.
+        terminals_max: u32,
+    },
     /// A private /proc.
     Proc,
     /// A part of the scratch file system.
@@ -173,7 +191,7 @@ impl RootEntry {
             | RootEntry::Scratch { target, .. }
             | RootEntry::HostDirectory { target, .. } => target.clone(),
             RootEntry::Device { name, .. } => format!("/dev/{name}"),
-            RootEntry::DevPts => "/dev/pts".to_owned(),
+            RootEntry::DevPts { .. } => "/dev/pts".to_owned(),
             RootEntry::Proc => "/proc".to_owned(),
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     digest,
     launch::{LaunchPlan, RootEntry},
     profile::{ArgumentCondition, ArgumentRule, Compare, SyscallPolicy},
+    spec::StdinSource,
     syscall_name,
 };
 use serde_json::{Map, Value, json};
@@ -36,6 +37,9 @@ impl LaunchPlan {
                 command.insert("argv".to_owned(), texts(&self.command.argv));
                 command.insert("path".to_owned(), texts(&self.command.path));
                 command.insert("workdir".to_owned(), text(&self.command.workdir));
+                if let StdinSource::File(path) = &self.command.stdin {
+                    command.insert("stdin".to_owned(), json!({ "file": text(path) }));
+                }
                 command.insert("umask".to_owned(), octal(self.command.umask.into()));
                 command.remove("env");
                 let names =

@@ -13,8 +13,8 @@ mod root;
 mod walls;
 
 use crate::{
-    facts::HostFacts,
-    launch::{CommandPlan, Identity, LaunchPlan, Scratch, TreeLimits, WorkspacePlan},
+    facts::{CgroupVersion, HostFacts},
+    launch::{CommandPlan, CpuTimeKeeping, Identity, LaunchPlan, Scratch, TreeLimits, WorkspacePlan},
     link::{Refusal, RefusalReason},
     policy::Policy,
     profile::{Answer, Profile, SyscallPolicy},
@@ -23,7 +23,7 @@ use crate::{
     walls_off::WallsOff,
 };
 
-/// The job's uid and gid inside.
+/// The job's uid and gid inside, when its caller asks for no other.
 const JOB_ID: u32 = 1000;
 
 /// Where a job starts that names no directory.
@@ -73,13 +73,18 @@ pub fn plan(
     let stands = |wall: Wall| walls.stand.contains_key(&wall);
     // Without that wall, which only a test takes down, the job is root of its namespace: a change of ids or an exec would
     // take the capabilities away even so.
-    let id = if walls.absent.contains_key(&Wall::Capabilities) { 0 } else { JOB_ID };
-    let identity = Identity { uid: id, gid: id, init_has_own_id: facts.rootful };
+    let uid = spec.user.unwrap_or(JOB_ID);
+    let (uid, gid) = match walls.absent.contains_key(&Wall::Capabilities) {
+        true => (0, 0),
+        false => (uid, spec.group.unwrap_or(uid)),
+    };
+    let identity = Identity { uid, gid, init_has_own_id: facts.rootful };
     let tree_limits = match (stands(Wall::Cgroup), walls.why_not(Wall::Cgroup)) {
         (false, Some(why)) => TreeLimits::Fallback { why: why.to_owned() },
         _ => TreeLimits::Cgroup,
     };
-    let root = root::lay_out(profile, facts, &workspace)?;
+    let cpu_time = cpu_time(&tree_limits, facts);
+    let root = root::lay_out(profile, facts, &workspace, identity)?;
     let (env, path) = environment::merge(profile, spec);
     let masked = if stands(Wall::MaskedProc) { generated::PROC_MASKED } else { &[] };
     let read_only = if stands(Wall::MaskedProc) { generated::PROC_READ_ONLY } else { &[] };
@@ -94,7 +99,7 @@ pub fn plan(
         user_sysctls: USER_SYSCTLS.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         scratch: Scratch { bytes: limits.scratch_bytes, inodes: limits.scratch_inodes },
         rlimits: match stands(Wall::Rlimits) {
-            true => rlimits::list(&limits, &workspace, &tree_limits, identity),
+            true => rlimits::list(&limits, &workspace, &tree_limits, &cpu_time, identity),
             false => Vec::new(),
         },
         landlock: landlock::rules(profile, facts, &walls, &root),
@@ -114,9 +119,22 @@ pub fn plan(
         fallback: walls.fallback,
         absent: walls.absent,
         tree_limits,
+        cpu_time,
         workspace,
         limits,
     })
+}
+
+/// Who counts cpu time: version 2 always does, version 1 with a controller of its own.
+fn cpu_time(tree_limits: &TreeLimits, facts: &HostFacts) -> CpuTimeKeeping {
+    let counted = facts.cgroup.controllers.iter().any(|controller| controller == "cpuacct");
+    match (tree_limits, facts.cgroup.version) {
+        (TreeLimits::Fallback { why }, _) => CpuTimeKeeping::Processes { why: why.clone() },
+        (TreeLimits::Cgroup, Some(CgroupVersion::V1 | CgroupVersion::Hybrid)) if !counted => {
+            CpuTimeKeeping::Processes { why: "the cgroup lacks the controller cpuacct".to_owned() }
+        }
+        (TreeLimits::Cgroup, _) => CpuTimeKeeping::Cgroup,
+    }
 }
 
 /// Calls that make memory which lasts while no process maps it: memfds, segments and queues of SysV.

@@ -1,6 +1,6 @@
 //! What is inside that is not the host's: device nodes by number, files in /etc that we write, what of /proc is hidden.
 
-use crate::launch::RootEntry;
+use crate::launch::{Identity, RootEntry};
 
 /// A device node that a job has.
 pub(super) struct Device {
@@ -20,6 +20,10 @@ pub(super) const DEVICES: [Device; 6] = [
     Device { name: "urandom", major: 1, minor: 9, terminal: false },
     Device { name: "zero", major: 1, minor: 5, terminal: false },
 ];
+
+/// Terminals of one job, its own included. The kernel leaves 3 072 to all devpts but the host's own (kernel.pty.max less
+/// kernel.pty.reserve), and the built-in policy runs 64 jobs: together they stay far below.
+const TERMINALS_MAX: u32 = 16;
 
 /// Links in /dev that programs and shells use.
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -87,7 +91,7 @@ pub(super) fn devices() -> Vec<RootEntry> {
         minor: device.minor,
     }));
     entries.extend(DEVICE_LINKS.map(|(target, text)| symlink(target, text)));
-    entries.push(RootEntry::DevPts);
+    entries.push(RootEntry::DevPts { terminals_max: TERMINALS_MAX });
     entries
 }
 
@@ -103,10 +107,11 @@ pub(super) fn directories() -> Vec<RootEntry> {
 }
 
 /// Files in /etc that would tell of the host if they were the host's.
-pub(super) fn files(hostname: &str) -> Vec<RootEntry> {
+pub(super) fn files(hostname: &str, identity: Identity, home: &str) -> Vec<RootEntry> {
+    let Identity { uid, gid, .. } = identity;
     let hosts = format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     let contents = [
-        ("/etc/group", "root:x:0:\njob:x:1000:\nnogroup:x:65534:\n".to_owned()),
+        ("/etc/group", format!("root:x:0:\njob:x:{gid}:\nnogroup:x:65534:\n")),
         ("/etc/hostname", format!("{hostname}\n")),
         ("/etc/hosts", hosts),
         (
@@ -116,9 +121,10 @@ pub(super) fn files(hostname: &str) -> Vec<RootEntry> {
         ),
         (
             "/etc/passwd",
-            "root:x:0:0:root:/:/usr/sbin/nologin\njob:x:1000:1000:job:/workspace:/bin/sh\n\
-             nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
-                .to_owned(),
+            format!(
+                "root:x:0:0:root:/:/usr/sbin/nologin\njob:x:{uid}:{gid}:job:{home}:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+            ),
         ),
         // Empty: there is no network to resolve over, and an absent file makes resolvers wait for localhost.
         ("/etc/resolv.conf", String::new()),

@@ -6,7 +6,7 @@ use crate::{
     facts::HostDirectory,
     facts::HostFacts,
     launch::LaunchPlan,
-    spec::{StdinSource, UncheckedSpec, WorkspaceRequest},
+    spec::{StdinSource, Terminal, UncheckedSpec, WorkspaceRequest},
 };
 
 /// The plan as text. `to_json` shows no values of variables: the profile's own are added, for they are not secret.
@@ -34,15 +34,28 @@ fn a_job_in_a_directory_has_the_plan_of_its_golden_file() {
         env: vec![(b"TERM".to_vec(), b"xterm".to_vec())],
         workdir: Some(b"/workspace/src".to_vec()),
         workspace: WorkspaceRequest::HostDirectory,
-        stdin: StdinSource::Stream,
-        terminal: None,
-        user: None,
-        group: None,
+        stdin: StdinSource::File(b"/workspace/input".to_vec()),
         ..request("build")
     };
     for (host, facts) in [("root", debian()), ("user", rootless())] {
         let facts = HostFacts { host_directory: Some(directory.clone()), ..facts };
         let plan = plan_for(spec(), &facts).unwrap_or_else(|refusal| panic!("{refusal}"));
         insta::assert_snapshot!(format!("directory-{host}"), golden(&plan));
+    }
+}
+
+#[test]
+fn a_job_with_a_terminal_and_a_user_has_the_plan_of_its_golden_file() {
+    let spec = || UncheckedSpec {
+        argv: vec![b"bash".to_vec(), b"-i".to_vec()],
+        stdin: StdinSource::Stream,
+        terminal: Some(Terminal { rows: 24, columns: 80, term: "xterm-256color".to_owned() }),
+        user: Some(33),
+        group: Some(44),
+        ..request("shell")
+    };
+    for (host, facts) in [("root", debian()), ("user", rootless())] {
+        let plan = plan_for(spec(), &facts).unwrap_or_else(|refusal| panic!("{refusal}"));
+        insta::assert_snapshot!(format!("terminal-{host}"), golden(&plan));
     }
 }

@@ -12,6 +12,10 @@ use crate::{
 /// The limits of this job. A request that is out of bounds is refused; a profile's own value above a ceiling is lowered.
 pub(super) fn decide(spec: &Spec, profile: &Profile, policy: &Policy) -> Result<Limits, Refusal> {
     let mut limits = profile.limits.clone();
+    if spec.terminal.is_some() && !is_fixed(LimitName::WallTime, profile, policy) {
+        // Somebody sits there and thinks: a time that is right for a command that runs by itself would end that.
+        limits.wall_time_ms = None;
+    }
     for limit in LimitName::ALL {
         if let Some(asked) = spec.limits.get(limit) {
             check(limit, asked, profile, policy)?;
@@ -30,6 +34,11 @@ pub(super) fn decide(spec: &Spec, profile: &Profile, policy: &Policy) -> Result<
     }
     bound_scratch(spec, &mut limits)?;
     Ok(limits)
+}
+
+/// Whether the profile's own value holds whatever kind of job it is.
+fn is_fixed(limit: LimitName, profile: &Profile, policy: &Policy) -> bool {
+    profile.fixed_limits.contains(&limit) || policy.must_set.contains(&limit)
 }
 
 fn check(limit: LimitName, asked: u64, profile: &Profile, policy: &Policy) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use super::tests::library;
 use super::*;
-use crate::spec::StdinSource;
+use crate::spec::{ID_MAX, StdinSource, Terminal};
 use crate::{
     facts::{CgroupFacts, CgroupVersion, HostDirectory, HostPath},
     launch::RootEntry,
@@ -36,7 +36,7 @@ fn likely_limits() -> impl Strategy<Value = LimitRequest> {
 
 fn any_host() -> impl Strategy<Value = HostFacts> {
     let version = option::of(select(vec![CgroupVersion::V1, CgroupVersion::Hybrid, CgroupVersion::V2]));
-    let controllers = proptest::sample::subsequence(vec!["cpu", "io", "memory", "pids"], 0..=4);
+    let controllers = proptest::sample::subsequence(vec!["cpu", "cpuacct", "io", "memory", "pids"], 0..=5);
     let directory = option::of((any::<bool>(), select(vec![0u32, 1000]), any::<bool>()));
     let refused = || option::weighted(0.1, Just("EPERM".to_owned()));
     let present = proptest::collection::vec(proptest::bool::weighted(0.9), 64);
@@ -135,22 +135,32 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 fn any_spec(limits: impl Strategy<Value = LimitRequest>) -> impl Strategy<Value = Spec> {
     let workspace = select(vec![WorkspaceRequest::Scratch, WorkspaceRequest::HostDirectory]);
     let env = btree_map("[A-Z]{1,4}", "[a-z]{0,4}", 0..4);
-    (limits, workspace, env, any::<bool>()).prop_map(|(limits, workspace, env, stdin)| {
-        let env = env.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect();
-        let unchecked = UncheckedSpec {
-            argv: vec![b"true".to_vec()],
-            env,
-            workdir: None,
-            profile: "default".to_owned(),
-            workspace,
-            stdin: if stdin { StdinSource::Stream } else { StdinSource::Empty },
-            terminal: None,
-            user: None,
-            group: None,
-            limits,
-        };
-        Spec::check(unchecked).unwrap()
-    })
+    let file = Just(StdinSource::File(b"/workspace/input".to_vec()));
+    let stdin = prop_oneof![Just(StdinSource::Empty), Just(StdinSource::Stream), file];
+    let terminal = option::of((1u16..=4_096, 1u16..=4_096).prop_map(|(rows, columns)| Terminal {
+        rows,
+        columns,
+        term: "xterm".to_owned(),
+    }));
+    let id = || option::of(1u32..=ID_MAX);
+    (limits, workspace, env, stdin, terminal, id(), id()).prop_map(
+        |(limits, workspace, env, stdin, terminal, user, group)| {
+            let env = env.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect();
+            let unchecked = UncheckedSpec {
+                argv: vec![b"true".to_vec()],
+                env,
+                workdir: None,
+                profile: "default".to_owned(),
+                workspace,
+                stdin: if terminal.is_some() { StdinSource::Stream } else { stdin },
+                terminal,
+                user,
+                group,
+                limits,
+            };
+            Spec::check(unchecked).unwrap()
+        },
+    )
 }
 
 fn targets(plan: &LaunchPlan) -> Vec<String> {
@@ -162,7 +172,7 @@ fn targets(plan: &LaunchPlan) -> Vec<String> {
         | RootEntry::Scratch { target, .. }
         | RootEntry::HostDirectory { target, .. } => target.clone(),
         RootEntry::Device { name, .. } => format!("/dev/{name}"),
-        RootEntry::DevPts => "/dev/pts".to_owned(),
+        RootEntry::DevPts { .. } => "/dev/pts".to_owned(),
         RootEntry::Proc => "/proc".to_owned(),
     };
     plan.root.iter().map(target).collect()
@@ -256,12 +266,32 @@ proptest! {
     ) {
         let policy = Policy { host_directory: true, ..super::tests::local() };
         let Ok(plan) = plan(&spec, &profile, &policy, &facts, &WallsOff::none()) else { return Ok(()) };
-        prop_assert_eq!((plan.identity.uid, plan.identity.gid), (1000, 1000));
+        let uid = spec.user.unwrap_or(1000);
+        prop_assert_eq!((plan.identity.uid, plan.identity.gid), (uid, spec.group.unwrap_or(uid)));
+        prop_assert!(plan.identity.uid != 0 && plan.identity.gid != 0);
         if let WorkspacePlan::HostDirectory { uid, gid, idmap: false, .. } = plan.workspace
             && facts.rootful
         {
             prop_assert!(uid != 0 && gid != 0);
             prop_assert!(!plan.walls.contains_key(&Wall::UidPerJob));
+        }
+    }
+
+    #[test]
+    fn cpu_time_is_kept_by_a_group_that_counts_it_or_by_each_process(
+        spec in any_spec(likely_limits()), profile in any_profile(), facts in any_host(),
+    ) {
+        let policy = Policy { host_directory: true, ..super::tests::local() };
+        let Ok(plan) = plan(&spec, &profile, &policy, &facts, &WallsOff::none()) else { return Ok(()) };
+        let own = plan.rlimits.iter().find(|(limit, ..)| *limit == crate::launch::Rlimit::Cpu);
+        let by_process = matches!(plan.cpu_time, CpuTimeKeeping::Processes { .. });
+        prop_assert_eq!(own.is_some(), by_process && plan.limits.cpu_time_ms.is_some());
+        if let (Some((_, Some(soft), Some(hard))), Some(ms)) = (own, plan.limits.cpu_time_ms) {
+            // Never less than what was granted, and TERM's kin before KILL.
+            prop_assert!(soft.saturating_mul(1_000) >= ms && hard > soft);
+        }
+        if !plan.walls.contains_key(&Wall::Cgroup) {
+            prop_assert!(by_process);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Resource limits of the processes (getrlimit(2)).
 
 use crate::{
-    launch::{Identity, Rlimit, TreeLimits, WorkspacePlan},
+    launch::{CpuTimeKeeping, Identity, Rlimit, TreeLimits, WorkspacePlan},
     limit::Limits,
 };
 
@@ -26,6 +26,7 @@ pub(super) fn list(
     limits: &Limits,
     workspace: &WorkspacePlan,
     tree_limits: &TreeLimits,
+    cpu_time: &CpuTimeKeeping,
     identity: Identity,
 ) -> Vec<(Rlimit, Option<u64>, Option<u64>)> {
     let scratch_file = limits.scratch_bytes.saturating_add(FILE_SLACK_BYTES);
@@ -51,5 +52,11 @@ pub(super) fn list(
         list.push((Rlimit::Nproc, own));
         list.push((Rlimit::Data, limits.memory_bytes.saturating_mul(DATA_FACTOR)));
     }
-    list.into_iter().map(|(limit, value)| (limit, Some(value), Some(value))).collect()
+    let mut list: Vec<_> = list.into_iter().map(|(limit, value)| (limit, Some(value), Some(value))).collect();
+    if let (CpuTimeKeeping::Processes { .. }, Some(ms)) = (cpu_time, limits.cpu_time_ms) {
+        // In seconds. SIGXCPU first, which tells why; KILL a second later for a process that takes no notice.
+        let seconds = ms.div_ceil(1_000).max(1);
+        list.push((Rlimit::Cpu, Some(seconds), Some(seconds.saturating_add(1))));
+    }
+    list
 }

@@ -3,7 +3,7 @@
 use super::{generated, refuse};
 use crate::{
     facts::{HostFacts, HostPath},
-    launch::{RootEntry, WorkspacePlan},
+    launch::{Identity, RootEntry, WorkspacePlan},
     link::{Refusal, RefusalReason},
     profile::{Profile, ProfileMount},
 };
@@ -13,6 +13,7 @@ pub(super) fn lay_out(
     profile: &Profile,
     facts: &HostFacts,
     workspace: &WorkspacePlan,
+    identity: Identity,
 ) -> Result<Vec<RootEntry>, Refusal> {
     let mut entries = generated::directories();
     let mut mounts: Vec<&ProfileMount> = profile.mounts.iter().collect();
@@ -21,7 +22,7 @@ pub(super) fn lay_out(
     for mount in mounts {
         entries.extend(host_entry(mount, profile, facts)?);
     }
-    entries.extend(generated::files(&profile.hostname));
+    entries.extend(generated::files(&profile.hostname, identity, home(profile)));
     entries.extend(generated::devices());
     if facts.proc_mount_refused.is_none() {
         entries.push(RootEntry::Proc);
@@ -36,6 +37,12 @@ pub(super) fn lay_out(
     entries.push(scratch("/tmp", "tmp", 0o1777, exec));
     entries.push(scratch("/dev/shm", "shm", 0o1777, false));
     Ok(entries)
+}
+
+/// Where getpwuid(3) says that the job is at home: where the profile's HOME says it, if /etc/passwd can hold that.
+fn home(profile: &Profile) -> &str {
+    let home = profile.env.get("HOME").map(String::as_str);
+    home.filter(|home| home.starts_with('/') && !home.contains([':', '\n'])).unwrap_or(super::WORKSPACE)
 }
 
 fn scratch(target: &str, part: &str, mode: u32, exec: bool) -> RootEntry {

@@ -6,7 +6,7 @@ use crate::{
     launch::{LandlockAccess, Rlimit, RootEntry},
     library::Library,
     limit::{LimitName, LimitRequest},
-    spec::{StdinSource, UncheckedSpec},
+    spec::{StdinSource, Terminal, UncheckedSpec},
     wall::Requirement,
 };
 use std::collections::BTreeMap;
@@ -302,6 +302,160 @@ fn the_environment_is_the_profiles_with_the_callers_on_top() {
     );
     assert_eq!(command.path, [b"/opt/x".to_vec(), b"/usr/bin".to_vec()]);
     assert_eq!(command.workdir, b"/workspace");
+}
+
+fn with_terminal(profile: &str) -> UncheckedSpec {
+    let terminal = Some(Terminal { rows: 24, columns: 80, term: "xterm".to_owned() });
+    UncheckedSpec { stdin: StdinSource::Stream, terminal, ..request(profile) }
+}
+
+#[test]
+fn a_terminal_sets_term_and_the_caller_may_set_another() {
+    let term = |spec: UncheckedSpec| {
+        let env = plan_for(spec, &debian()).unwrap().command.env;
+        env.into_iter().find(|variable| variable.starts_with(b"TERM=")).map(|v| String::from_utf8(v).unwrap())
+    };
+    assert_eq!(term(request("default")), None);
+    assert_eq!(term(with_terminal("default")).as_deref(), Some("TERM=xterm"));
+    let other = UncheckedSpec { env: vec![(b"TERM".to_vec(), b"dumb".to_vec())], ..with_terminal("default") };
+    assert_eq!(term(other).as_deref(), Some("TERM=dumb"));
+}
+
+#[test]
+fn a_terminal_has_no_wall_time_unless_somebody_says_so() {
+    let library = library();
+    let wall = |asked: Option<u64>, fixed: bool, policy: &Policy| {
+        let mut spec = with_terminal("default");
+        spec.limits.wall_time_ms = asked;
+        let mut profile = library.profile("default").unwrap().clone();
+        profile.fixed_limits = if fixed { vec![LimitName::WallTime] } else { Vec::new() };
+        plan(&Spec::check(spec).unwrap(), &profile, policy, &debian(), &WallsOff::none())
+            .unwrap()
+            .limits
+            .wall_time_ms
+    };
+    let open = Policy { ceilings: LimitRequest::default(), ..local() };
+    assert_eq!(wall(None, false, &open), None);
+    assert_eq!(wall(Some(5_000), false, &open), Some(5_000));
+    // The ceiling of the built-in policy; a profile that fixes it; a policy that takes no job without.
+    assert_eq!(wall(None, false, &local()), Some(86_400_000));
+    assert_eq!(wall(None, true, &open), Some(600_000));
+    assert_eq!(wall(None, false, &Policy { must_set: vec![LimitName::WallTime], ..open }), Some(600_000));
+}
+
+#[test]
+fn a_user_of_the_callers_choice_owns_what_is_the_jobs() {
+    let file = |plan: &LaunchPlan, path: &str| {
+        let contents = plan.root.iter().find_map(|entry| match entry {
+            RootEntry::File { target, contents, .. } if target == path => Some(contents.clone()),
+            _ => None,
+        });
+        String::from_utf8(contents.unwrap()).unwrap()
+    };
+    for (user, group, uid, gid) in [
+        (None, None, 1000, 1000),
+        (Some(33), None, 33, 33),
+        (Some(33), Some(44), 33, 44),
+        (None, Some(7), 1000, 7),
+    ] {
+        for facts in [debian(), rootless()] {
+            let plan = plan_for(UncheckedSpec { user, group, ..request("default") }, &facts).unwrap();
+            assert_eq!((plan.identity.uid, plan.identity.gid), (uid, gid));
+            let line = format!("\njob:x:{uid}:{gid}:job:/workspace:/bin/sh\n");
+            assert!(file(&plan, "/etc/passwd").contains(&line), "{}", file(&plan, "/etc/passwd"));
+            assert!(file(&plan, "/etc/group").contains(&format!("\njob:x:{gid}:\n")));
+        }
+    }
+}
+
+#[test]
+fn the_job_is_at_home_where_its_profile_says() {
+    let home_of = |home: Option<&str>| {
+        let mut profile = library().profile("default").unwrap().clone();
+        match home {
+            Some(home) => drop(profile.env.insert("HOME".to_owned(), home.to_owned())),
+            None => drop(profile.env.remove("HOME")),
+        }
+        let plan =
+            plan(&Spec::check(request("default")).unwrap(), &profile, &local(), &debian(), &WallsOff::none());
+        let entries = plan.unwrap().root;
+        let passwd = entries.into_iter().find_map(|entry| match entry {
+            RootEntry::File { target, contents, .. } if target == "/etc/passwd" => {
+                String::from_utf8(contents).ok()
+            }
+            _ => None,
+        });
+        passwd.unwrap().lines().nth(1).unwrap().split(':').nth(5).unwrap().to_owned()
+    };
+    assert_eq!(home_of(Some("/tmp")), "/tmp");
+    // What /etc/passwd cannot hold is left out of it.
+    for home in [None, Some("tmp"), Some("/a:b"), Some("/a\nroot::0:0::/:/bin/sh")] {
+        assert_eq!(home_of(home), "/workspace", "{home:?}");
+    }
+}
+
+#[test]
+fn cpu_time_that_no_group_counts_is_kept_by_process_and_said() {
+    let mut spec = request("default");
+    spec.limits.cpu_time_ms = Some(2_500);
+    let on = |version, controllers: &[&str]| {
+        let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
+        let cgroup = CgroupFacts { version: Some(version), controllers, why_not: None };
+        plan_for(spec.clone(), &HostFacts { cgroup, ..debian() }).unwrap()
+    };
+    let own = |plan: &LaunchPlan| plan.rlimits.iter().find(|(limit, ..)| *limit == Rlimit::Cpu).copied();
+    let all = ["cpu", "cpuacct", "memory", "pids"];
+    let without = ["cpu", "memory", "pids"];
+    for counted in
+        [on(CgroupVersion::V2, &without), on(CgroupVersion::V1, &all), on(CgroupVersion::Hybrid, &all)]
+    {
+        assert_eq!((counted.cpu_time.clone(), own(&counted)), (CpuTimeKeeping::Cgroup, None));
+    }
+    for version in [CgroupVersion::V1, CgroupVersion::Hybrid] {
+        let plan = on(version, &without);
+        assert!(matches!(&plan.cpu_time, CpuTimeKeeping::Processes { why } if why.contains("cpuacct")));
+        assert_eq!(own(&plan), Some((Rlimit::Cpu, Some(3), Some(4))));
+    }
+    let fallback = plan_for(spec.clone(), &rootless()).unwrap();
+    assert!(matches!(&fallback.cpu_time, CpuTimeKeeping::Processes { .. }));
+    assert_eq!(own(&fallback), Some((Rlimit::Cpu, Some(3), Some(4))));
+    // The built-in policy's ceiling is a limit, too; without any there is nothing to keep.
+    let unbounded = Policy { ceilings: LimitRequest::default(), ..local() };
+    let library = library();
+    let spec = Spec::check(request("default")).unwrap();
+    let none = plan(&spec, library.profile("default").unwrap(), &unbounded, &rootless(), &WallsOff::none());
+    assert_eq!(own(&none.unwrap()), None);
+}
+
+#[test]
+fn a_job_has_a_share_of_the_hosts_terminals_with_and_without_one_of_its_own() {
+    for spec in [request("strict"), with_terminal("default")] {
+        let plan = plan_for(spec, &debian()).unwrap();
+        let max = plan.root.iter().find_map(|entry| match entry {
+            RootEntry::DevPts { terminals_max } => Some(*terminals_max),
+            _ => None,
+        });
+        // Of 3 072 that the kernel leaves to all devpts but the host's.
+        assert!(max.is_some_and(|max| max >= 8 && max * local().jobs_running_max <= 3_072 / 2), "{max:?}");
+    }
+}
+
+#[test]
+fn idle_time_is_none_until_somebody_asks_and_never_above_its_ceiling() {
+    let idle = |asked: Option<u64>, policy: &Policy| {
+        let mut spec = request("default");
+        spec.limits.idle_time_ms = asked;
+        let library = library();
+        let spec = Spec::check(spec).unwrap();
+        plan(&spec, library.profile("default").unwrap(), policy, &debian(), &WallsOff::none())
+            .map(|plan| plan.limits.idle_time_ms)
+            .map_err(|refusal| refusal.reason)
+    };
+    let open = Policy { ceilings: LimitRequest::default(), ..local() };
+    assert_eq!(idle(None, &open), Ok(None));
+    assert_eq!(idle(Some(60_000), &open), Ok(Some(60_000)));
+    assert_eq!(idle(None, &local()), Ok(Some(86_400_000)));
+    assert_eq!(idle(Some(86_400_001), &local()), Err(RefusalReason::LimitOutOfRange));
 }
 
 #[test]

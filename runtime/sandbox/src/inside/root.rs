@@ -98,7 +98,7 @@ fn open_source(
         | RootEntry::Directory { .. }
         | RootEntry::Symlink { .. }
         | RootEntry::File { .. }
-        | RootEntry::DevPts
+        | RootEntry::DevPts { .. }
         | RootEntry::Scratch { .. } => Ok(None),
     }
 }
@@ -207,9 +207,10 @@ fn make_entry(
             make_mount_point(tree, &target)?;
             attach(tree, &target, false, source)
         }
-        RootEntry::DevPts => {
+        RootEntry::DevPts { terminals_max } => {
             let devpts = NewFilesystem::open(c"devpts")?;
             devpts.flag(c"newinstance")?;
+            devpts.set(c"max", &c_path(&terminals_max.to_string())?)?;
             devpts.set(c"ptmxmode", c"0666")?;
             devpts.set(c"mode", c"0620")?;
             let devpts = devpts.create(Attrs { nosuid: true, noexec: true, ..Attrs::default() })?;
