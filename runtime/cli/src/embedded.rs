@@ -59,6 +59,8 @@ impl Embedded {
                     profiles_dir: places.profiles_dir(),
                     policies_dir: places.policies_dir(),
                     server_args: Vec::new(),
+                    drain_timeout: std::time::Duration::ZERO,
+                    faults: Vec::new(),
                 }))
             }
         }

@@ -32,12 +32,14 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
     }
     let (unix, tcp) = bound.release();
     let sockets: Vec<_> = unix.iter().filter_map(|listener| Socket::at(&listener.path)).collect();
-    let mode = Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, parent };
+    let mode = Mode::Serve { state_dir, unix, tcp, metrics: None, ready_fd, socket_group, parent };
     let status = launcher::run(Options {
         mode,
         profiles_dir: args.profiles.or_else(|| surroundings.profiles_dir()),
         policies_dir: args.policies.or_else(|| surroundings.policies_dir()),
         server_args: Vec::new(),
+        drain_timeout: std::time::Duration::ZERO,
+        faults: Vec::new(),
     });
     // The launcher takes them away at its end, but not where it could not even start.
     sockets.iter().try_for_each(Socket::remove)?;

@@ -1,17 +1,18 @@
-//! Ends: of a job, by limit, cancel or its own doing, and of the launcher itself.
+//! Ends of jobs: by limit, cancel or their own doing.
 //!
 //! A job is over when its init is reaped: the kernel reaps the init of a pid namespace only after every process in it is
 //! gone. Only then are its numbers read, its group removed and its host ids given back.
 
 use crate::launcher::{
-    Launcher, LauncherError, POLL_INTERVAL,
+    Launcher, POLL_INTERVAL,
+    ended::Ended,
     job::{Ending, Job},
-    kernel, verdict,
+    verdict,
 };
 use runtime_plan::{
     launch::TreeLimits,
     limit::LimitName,
-    link::{JobId, MeasuredLimit, ToServer},
+    link::{self, JobId, MeasuredLimit, ToServer},
     outcome::{ExitReport, Usage},
 };
 use runtime_sys::{Errno, Error, cgroup, pidfd, proc, time};
@@ -21,101 +22,7 @@ use std::{os::fd::AsFd, time::Duration};
 const SIGTERM: i32 = 15;
 /// signal(7).
 const SIGKILL: i32 = 9;
-/// A server that has been told that everything is over has this long to end its streams.
-const SERVER_GRACE: Duration = Duration::from_secs(5);
-
-/// The launcher on its way down.
-#[derive(Debug, Clone, Copy)]
-pub struct Shutdown {
-    /// When the server is killed; set once the last job is gone, and none any more once it was.
-    server_kill: Option<Duration>,
-    /// The last job is gone, and the server knows.
-    server_told: bool,
-    /// The server is gone.
-    server_gone: bool,
-}
-
 impl Launcher {
-    /// Whether the launcher is on its way down.
-    pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
-    /// Whether there is nothing left to wait for.
-    pub fn is_over(&self) -> bool {
-        self.jobs.is_empty() && self.ending.is_some_and(|shutdown| shutdown.server_gone)
-    }
-
-    /// When the loop has to look at the shutdown.
-    pub fn shutdown_deadline(&self) -> Option<Duration> {
-        self.ending.filter(|shutdown| !shutdown.server_gone).and_then(|shutdown| shutdown.server_kill)
-    }
-
-    /// Ends every job, then the server, then us.
-    pub fn shut_down(&mut self, by: &str, kill: bool) -> Result<(), LauncherError> {
-        self.ending.get_or_insert(Shutdown { server_kill: None, server_told: false, server_gone: false });
-        let serials: Vec<u64> = self.jobs.keys().copied().collect();
-        for serial in serials {
-            self.cancel(serial, by.to_owned(), "the daemon is shutting down".to_owned(), kill);
-        }
-        self.check_shutdown(time::monotonic_now())
-    }
-
-    /// The caller of an embedded run is done or dead: nobody waits for the jobs, and nothing of the state is kept.
-    pub fn caller_ended(&mut self) -> Result<(), LauncherError> {
-        if !self.lifeline_is_closed() {
-            return Ok(());
-        }
-        if let Some(lifeline) = self.lifeline.take() {
-            self.epoll.remove(lifeline.as_fd()).map_err(kernel("leave the lifeline"))?;
-        }
-        self.shut_down("client disconnected", self.quiet)
-    }
-
-    /// The next move of the shutdown, if there is one.
-    pub fn check_shutdown(&mut self, now: Duration) -> Result<(), LauncherError> {
-        let Some(mut shutdown) = self.ending else { return Ok(()) };
-        if !self.jobs.is_empty() || shutdown.server_gone {
-            return Ok(());
-        }
-        if !shutdown.server_told {
-            self.tell(&ToServer::ShutDown, Vec::new());
-            shutdown.server_told = true;
-            // In the embedded form the client has gone already: there is no stream to end well.
-            shutdown.server_kill = Some(if self.quiet { now } else { now + SERVER_GRACE });
-        }
-        let due = shutdown.server_kill.is_some_and(|deadline| deadline <= now);
-        if due {
-            // Its pidfd tells the rest.
-            shutdown.server_kill = None;
-        }
-        self.ending = Some(shutdown);
-        if due { self.kill_server() } else { Ok(()) }
-    }
-
-    /// Ends the server, if it is there.
-    pub fn kill_server(&self) -> Result<(), LauncherError> {
-        match pidfd::send_signal(self.server.pidfd.as_fd(), SIGKILL) {
-            Err(error) if error.errno != Errno::ESRCH => Err(kernel("end the server")(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// The server is dead. Unasked, that is the end of us all in this version.
-    pub fn server_ended(&mut self) -> Result<(), LauncherError> {
-        let Some(reaped) = pidfd::reap(self.server.pidfd.as_fd()).map_err(kernel("reap the server"))? else {
-            return Ok(());
-        };
-        self.epoll.remove(self.server.pidfd.as_fd()).map_err(kernel("leave the server"))?;
-        match &mut self.ending {
-            Some(shutdown) => {
-                shutdown.server_gone = true;
-                Ok(())
-            }
-            None => Err(LauncherError::ServerDied(format!("{:?}", reaped.status))),
-        }
-    }
-
     /// Somebody asks for the end of a job: TERM, grace, KILL, or KILL at once.
     pub fn cancel(&mut self, serial: u64, by: String, reason: String, kill: bool) {
         self.end(serial, Ending::Cancelled { by, reason }, kill);
@@ -267,9 +174,8 @@ impl Launcher {
 
     /// The job is over: its numbers, its report, its things.
     pub fn finish(&mut self, serial: u64) {
-        let Some(job) = self.jobs.remove(&serial) else { return };
+        let Some(mut job) = self.jobs.remove(&serial) else { return };
         self.retry_quarantined();
-        self.by_id.remove(&job.id);
         let now = time::monotonic_now();
         let mut cleanup_errors = Vec::new();
         for fd in job.group_events.iter().chain(&job.socket).chain([&job.init_pidfd]) {
@@ -286,10 +192,9 @@ impl Launcher {
             signals_asked: job.signals_asked,
             scratch_full: job.scratch_full,
         });
-        for error in self.give_back(job.group, job.slot) {
+        for error in self.give_back(job.group.take(), job.slot) {
             cleanup_errors.push(error.to_string());
         }
-        self.unacknowledged.insert(job.id.clone());
         let report = ExitReport { outcome, limits_hit, usage, cleanup_errors };
         let message = ToServer::Finished {
             job: job.id.clone(),
@@ -297,48 +202,31 @@ impl Launcher {
             report: Box::new(report),
             enforcement: Box::new(job.enforcement.clone()),
         };
-        self.tell(&message, Vec::new());
+        let started = job.times.started.is_some().then(|| job.started_message());
+        let pipes = job.stdio.pipes(&job.plan);
+        let encode = |message: &ToServer| link::encode(message).unwrap_or_default();
+        let (started, finished) = (started.as_ref().map(encode), encode(&message));
+        self.tell_encoded_of(serial, finished.clone());
+        let ended = Ended { id: job.id, record: job.record, pipes, stdio: job.stdio, started, finished };
+        self.ended.insert(serial, ended);
     }
 
     /// Tries again to remove what could not be removed before.
-    fn retry_quarantined(&mut self) {
+    pub fn retry_quarantined(&mut self) {
         for (group, slot) in std::mem::take(&mut self.quarantine) {
             // What still cannot be removed is quarantined again, and was reported with its job.
             self.give_back(Some(group), slot);
         }
     }
 
-    /// What is left of us when the loop has ended, in whatever way: jobs, server, cgroups, leases. The first error is told.
-    pub fn clean_up(&mut self) -> Result<(), LauncherError> {
-        self.kill_server()?;
-        let jobs: Vec<u64> = self.jobs.keys().copied().collect();
-        for serial in jobs {
-            self.kill(serial);
-            if let Some(job) = self.jobs.get(&serial) {
-                let reaped = pidfd::reap_blocking(job.init_pidfd.as_fd()).map(drop);
-                self.report_cleanup(reaped);
-            }
-            self.finish(serial);
+    /// Ends a job now, and waits for that: when there is no loop any more.
+    pub fn end_for_good(&mut self, serial: u64) {
+        self.kill(serial);
+        if let Some(job) = self.jobs.get(&serial) {
+            let reaped = pidfd::reap_blocking(job.init_pidfd.as_fd()).map(drop);
+            self.report_cleanup(reaped);
         }
-        match pidfd::reap_blocking(self.server.pidfd.as_fd()) {
-            // Reaped by the loop.
-            Err(error) if error.errno == Errno::ECHILD => {}
-            other => {
-                other.map_err(kernel("reap the server"))?;
-            }
-        }
-        self.report_cleanup(self.zygote.end());
-        self.retry_quarantined();
-        if let Some(groups) = self.groups.take() {
-            groups.remove().map_err(kernel("remove the cgroups"))?;
-        }
-        if let Some(slots) = self.slots.take() {
-            slots.remove()?;
-        }
-        if let Some(instance) = self.instance.take() {
-            instance.remove()?;
-        }
-        Ok(())
+        self.finish(serial);
     }
 }
 

@@ -1,13 +1,13 @@
 //! The event loop: one wait, then whatever happened, then whatever is due. No step of it waits for anything else.
 
 use crate::{
-    frame,
+    frame::{self, FrameError},
     inside::step::{RECORD_BYTES, Record},
     launcher::{
-        Launcher, LauncherError, SIGHUP, SIGINT, UNACKNOWLEDGED_MAX, job::Job, kernel, report, say::say,
+        Launcher, LauncherError, SIGHUP, job::Job, kernel, report, say::say,
     },
 };
-use runtime_plan::link::{self, Refusal, RefusalReason, ToLauncher, ToServer};
+use runtime_plan::link::{self, JobId, ToLauncher, ToServer};
 use runtime_sys::{
     Errno, Error, file, pidfd,
     poll::{Event, Interest},
@@ -90,7 +90,7 @@ impl Launcher {
 
     fn next_deadline(&self) -> Option<Duration> {
         let jobs = self.jobs.values().filter_map(Job::next_deadline);
-        jobs.chain(self.shutdown_deadline()).min()
+        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).min()
     }
 
     fn read_signals(&mut self) -> Result<(), LauncherError> {
@@ -98,10 +98,7 @@ impl Launcher {
             match signal.signal {
                 // Reloading comes with the configuration file; until then the signal must not end a daemon.
                 SIGHUP => {}
-                number => {
-                    let again = number == SIGINT && self.is_ending();
-                    self.shut_down("shutdown", again)?;
-                }
+                number => self.signal_to_end(number)?,
             }
         }
         Ok(())
@@ -110,27 +107,35 @@ impl Launcher {
     /// What the server says. Nothing that it sends ends the launcher: what is malformed is dropped.
     fn read_link(&mut self, buffer: &mut [u8]) -> Result<(), LauncherError> {
         for _ in 0..MESSAGES_PER_TURN {
-            if self.server.is_stuffed() {
-                break;
-            }
-            match frame::receive(self.server.link.as_fd(), buffer, 0, true) {
+            let Some(server) = self.server.as_ref().filter(|server| !server.is_stuffed()) else { break };
+            match frame::receive(server.link.as_fd(), buffer, 0, true) {
                 Ok(Some(frame)) => match link::decode::<ToLauncher>(&frame.body) {
                     Ok(message) => self.obey(message)?,
                     Err(error) => self.log(&format!("the server sent no message: {error}")),
                 },
-                // Closed: its pidfd tells the rest. A server that hangs up and lives on would leave jobs to nobody.
                 Ok(None) => {
-                    self.report_cleanup(self.epoll.remove(self.server.link.as_fd()));
-                    if !self.is_ending() {
-                        self.kill_server()?;
-                    }
+                    self.server_hung_up()?;
                     break;
                 }
                 Err(error) if error.would_block() => break,
+                // It died with words of ours unread: the end follows.
+                Err(FrameError::Kernel(error)) if error.errno == Errno::ECONNRESET => {}
                 Err(error) => self.log(&format!("the server sent no message: {error}")),
             }
         }
         Ok(())
+    }
+
+    /// Its pidfd tells the rest. A server that hangs up and lives on would leave jobs to nobody.
+    fn server_hung_up(&mut self) -> Result<(), LauncherError> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        if server.has_hung_up {
+            return Ok(());
+        }
+        server.has_hung_up = true;
+        let removed = self.epoll.remove(server.link.as_fd());
+        self.report_cleanup(removed);
+        if self.gives_time_to_go() { Ok(()) } else { self.kill_server() }
     }
 
     fn log(&self, text: &str) {
@@ -142,14 +147,11 @@ impl Launcher {
     fn obey(&mut self, message: ToLauncher) -> Result<(), LauncherError> {
         match message {
             ToLauncher::Hello { version } if version == link::VERSION => {}
-            ToLauncher::Hello { version } => return Err(LauncherError::Version(version)),
-            ToLauncher::Start { job, .. } if self.unacknowledged.len() >= UNACKNOWLEDGED_MAX => {
-                let refusal = Refusal {
-                    reason: RefusalReason::TooManyJobs,
-                    message: "the server has not acknowledged the ends of earlier jobs".to_owned(),
-                };
-                self.tell(&ToServer::Refused { job, refusal }, Vec::new());
+            ToLauncher::Hello { version } if self.succession.is_first() => {
+                return Err(LauncherError::Version(version));
             }
+            // One that served knew better, and would end every job with one word.
+            ToLauncher::Hello { .. } => self.kill_server()?,
             ToLauncher::Start { job, spec, record } => self.start(job, &spec, record),
             ToLauncher::Plan { request, spec } => {
                 let result = self.plan(&spec).map(|plan| plan.to_json());
@@ -170,10 +172,9 @@ impl Launcher {
                     job.stdio.close_stdin();
                 }
             }
-            ToLauncher::Acknowledge { job } => {
-                self.unacknowledged.remove(&job);
-            }
-            ToLauncher::Ready | ToLauncher::Goodbye => {}
+            ToLauncher::Acknowledge { job } => self.acknowledge(&job),
+            ToLauncher::Ready => self.server_is_ready(),
+            ToLauncher::Goodbye => {}
         }
         Ok(())
     }
@@ -247,13 +248,8 @@ impl Launcher {
                 let applied = job.group.as_ref().map(|group| group.applied());
                 let digest = job.enforcement.plan_digest.clone();
                 job.enforcement = report::enforcement(&job.plan, &digest, facts, applied, Some(landlock_abi));
-                let message = ToServer::Started {
-                    job: job.id.clone(),
-                    time_us: job.times.started_wall.unwrap_or_default().as_micros() as u64,
-                    enforcement: Box::new(job.enforcement.clone()),
-                };
-                let fds = job.stdio.started_fds();
-                self.tell(&message, fds);
+                let (message, fds) = (job.started_message(), job.stdio.started_fds());
+                self.tell_of(serial, &message, fds);
             }
             Record::Exited { status, cpu_user_us, cpu_system_us, scratch_full } => {
                 job.exit = Some(status);
@@ -277,21 +273,52 @@ impl Launcher {
         }
     }
 
-    /// Puts a message into the server's queue.
+    /// Puts a message into the server's queue. Without a server it is nobody's: the next one is told how things are then.
     pub fn tell(&mut self, message: &ToServer, fds: Vec<Rc<OwnedFd>>) {
-        self.server.tell(message, fds);
+        if let Some(server) = &mut self.server {
+            server.tell(message, fds);
+        }
+    }
+
+    /// The same about a job, unless the server has not heard of that job yet.
+    pub fn tell_of(&mut self, serial: u64, message: &ToServer, fds: Vec<Rc<OwnedFd>>) {
+        if let Some(server) = self.server.as_mut().filter(|server| server.knows(serial)) {
+            server.tell(message, fds);
+        }
+    }
+
+    /// The same for a message that is encoded already.
+    pub fn tell_encoded_of(&mut self, serial: u64, body: Vec<u8>) {
+        if let Some(server) = self.server.as_mut().filter(|server| server.knows(serial)) {
+            server.tell_encoded(body, Vec::new());
+        }
     }
 
     fn flush(&mut self) -> Result<(), LauncherError> {
-        let pending = match self.server.flush() {
-            Ok(pending) => pending,
-            // Its end of the link is gone: its pidfd tells the rest.
-            Err(_broken) => return Ok(()),
-        };
-        let interest = Interest { read: !self.server.is_stuffed(), write: pending, priority: false };
-        match self.epoll.modify(self.server.link.as_fd(), LINK, interest) {
-            Err(error) if error.errno != Errno::ENOENT => Err(kernel("watch the link")(error)),
-            _ => Ok(()),
+        loop {
+            let Some(server) = &mut self.server else { return Ok(()) };
+            let pending = match server.flush() {
+                Ok(pending) => pending,
+                // Its end of the link is gone: its pidfd tells the rest.
+                Err(_broken) => return Ok(()),
+            };
+            let interest = Interest { read: !server.is_stuffed(), write: pending, priority: false };
+            if pending || !self.adopt_next()? {
+                return self.listen(interest);
+            }
+        }
+    }
+
+    fn listen(&self, interest: Interest) -> Result<(), LauncherError> {
+        let Some(server) = self.server.as_ref().filter(|server| !server.has_hung_up) else { return Ok(()) };
+        self.epoll.modify(server.link.as_fd(), LINK, interest).map_err(kernel("watch the link"))
+    }
+
+    /// The server has everything of that job on disk. Of a job that is not over, or of none, it has not.
+    fn acknowledge(&mut self, id: &JobId) {
+        let Some(serial) = self.by_id.get(id).copied() else { return };
+        if self.ended.remove(serial).is_some() {
+            self.by_id.remove(id);
         }
     }
 
@@ -307,6 +334,7 @@ impl Launcher {
         for serial in due {
             self.job_is_due(serial, now);
         }
+        self.check_succession(now)?;
         self.check_shutdown(now)
     }
 

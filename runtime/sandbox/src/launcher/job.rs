@@ -9,7 +9,13 @@ use crate::{
     inside::step::{ExitStatus, Failure},
     launcher::{places::Slot, stdio::Kept},
 };
-use runtime_plan::{launch::LaunchPlan, limit::LimitName, link::JobId, outcome::LimitHit, wall::Enforcement};
+use runtime_plan::{
+    launch::LaunchPlan,
+    limit::LimitName,
+    link::{JobId, ToServer},
+    outcome::LimitHit,
+    wall::Enforcement,
+};
 use runtime_sys::{cgroup::JobGroup, clone::Pid};
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -116,6 +122,15 @@ impl Job {
         let limit = Duration::from_millis(self.plan.limits.wall_time_ms?);
         // The clock starts at exec; a start that hangs is bounded by the same time, counted from when it began.
         Some(self.times.started.unwrap_or(self.times.taken) + limit)
+    }
+
+    /// What the server hears of its start.
+    pub fn started_message(&self) -> ToServer {
+        ToServer::Started {
+            job: self.id.clone(),
+            time_us: self.times.started_wall.unwrap_or_default().as_micros() as u64,
+            enforcement: Box::new(self.enforcement.clone()),
+        }
     }
 
     /// A limit that ended the job.

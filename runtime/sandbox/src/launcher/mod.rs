@@ -3,7 +3,9 @@
 //! It reads profiles, policy and the host's facts before the server exists, and believes nothing of what the server says
 //! afterwards: a spec is checked again, planned here, and started from here.
 
+mod adoption;
 mod end;
+mod ended;
 mod events;
 pub mod filters;
 mod ids;
@@ -14,23 +16,29 @@ mod report;
 mod say;
 mod server;
 pub mod settings;
+mod shutdown;
 mod spawn;
 mod start;
 mod state_dir;
 mod stdio;
+mod succession;
 mod trees;
 mod verdict;
 
-use crate::zygote::{self, Zygote};
+use crate::{
+    gc,
+    zygote::{self, Zygote},
+};
+use ended::EndedJobs;
 use job::Job;
 use options::kernel;
-pub use options::{Directory, LauncherError, Mode, Options, UnixListener};
+pub use options::{Directory, FaultOption, LauncherError, Mode, Options, UnixListener};
 use places::{Instance, Slot, Slots};
 use runtime_plan::{
     doctor::Finding,
     facts::HostFacts,
     library::Library,
-    link::{self, JobId, LauncherId, Rules, SealKey, ToServer, Welcome},
+    link::{JobId, LauncherId, Rules, SealKey},
     policy::Policy,
     walls_off::WallsOff,
 };
@@ -46,10 +54,12 @@ use runtime_sys::{
 };
 use say::say;
 use server::Server;
+use shutdown::Shutdown;
+use spawn::Recipe;
 use start::Compiled;
-use state_dir::StateDir;
+use succession::Succession;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -59,15 +69,16 @@ use std::{
 
 /// How often usage is looked at where no event tells.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Ended jobs whose report the server has not acknowledged: beyond, no more are started.
-const UNACKNOWLEDGED_MAX: usize = 4_096;
 
 /// The launcher.
 #[derive(Debug)]
 pub struct Launcher {
     proof: SingleThreaded,
     zygote: Zygote,
-    server: Server,
+    /// None between two of them.
+    server: Option<Server>,
+    succession: Succession,
+    recipe: Recipe,
     epoll: Epoll,
     signals: SignalFd,
     /// The caller's life: a pipe's end (embedded), or the parent's pidfd.
@@ -80,18 +91,18 @@ pub struct Launcher {
     slots: Option<Slots>,
     instance: Option<Instance>,
     directory: Option<Directory>,
-    /// Held as long as we live.
-    _state_dir: StateDir,
+    findings: (Vec<Finding>, bool),
+    drain_timeout: Duration,
     identity: LauncherId,
     seal_key: SealKey,
     filters: HashMap<String, Rc<Compiled>>,
     jobs: BTreeMap<u64, Job>,
     by_id: HashMap<JobId, u64>,
-    unacknowledged: BTreeSet<JobId>,
+    ended: EndedJobs,
     /// Groups that could not be removed, with the host ids that rest with them.
     quarantine: Vec<(JobGroup, Option<Slot>)>,
     serial: u64,
-    ending: Option<end::Shutdown>,
+    ending: Option<Shutdown>,
     quiet: bool,
 }
 
@@ -118,6 +129,7 @@ pub fn run(options: Options) -> i32 {
 fn serve(options: Options) -> Result<(), LauncherError> {
     let proof = SingleThreaded::prove().map_err(kernel("make sure that there is one thread"))?;
     let embedded = matches!(options.mode, Mode::Embedded { .. });
+    check_faults(&options)?;
     detach_from_terminal(embedded)?;
     shed(settings::is_rootful()?)?;
     // Before anything is read or opened: what inits are copies of should be small and know nothing.
@@ -125,7 +137,7 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let run_dir = places::run_dir();
     places::make_run_dir(&run_dir)?;
     let group_facts = settings::discover_cgroups()?;
-    let swept = places::sweep(&run_dir, &group_facts);
+    let swept = gc::sweep(&run_dir, &group_facts);
     if !embedded {
         for name in swept.removed {
             say(&format!("removed what a launcher that died left behind (instance {name})"));
@@ -143,11 +155,26 @@ fn serve(options: Options) -> Result<(), LauncherError> {
     let led = lead(proof, zygote, options, &run_dir, &group_facts);
     unlink(&paths);
     // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
-    let swept = if led.is_err() { places::sweep(&run_dir, &group_facts).failed } else { Vec::new() };
-    for error in swept.into_iter().chain(places::tidy(&run_dir).err()) {
+    let swept = if led.is_err() { gc::sweep(&run_dir, &group_facts).failed } else { Vec::new() };
+    for error in swept.into_iter().chain(places::tidy(&run_dir).err().map(|error| error.to_string())) {
         say(&format!("failed to clean up: {error}"));
     }
     led
+}
+
+/// A daemon that breaks on purpose is for whoever started it.
+fn check_faults(options: &Options) -> Result<(), LauncherError> {
+    match &options.mode {
+        Mode::Serve { tcp, .. } if !tcp.is_empty() && !options.faults.is_empty() => {
+            Err(LauncherError::FaultsOverTcp)
+        }
+        _ => {
+            for fault in &options.faults {
+                say(&format!("goes wrong on purpose: --fault {}", fault.text));
+            }
+            Ok(())
+        }
+    }
 }
 
 /// From the first lease to the last.
@@ -164,7 +191,7 @@ fn lead(
     let slots = if rootful { Some(Slots::lease(run_dir)?) } else { None };
     let read = settings::read(&options, group_facts, &instance.name, slots.as_ref())?;
     let findings = if embedded { (Vec::new(), true) } else { settings::examine(&proof, &read, &options)? };
-    let mut launcher = assemble(proof, zygote, instance, slots, read, options, findings)?;
+    let mut launcher = assemble(proof, zygote, (run_dir, instance), slots, read, options, findings)?;
     let ran = launcher.run();
     let cleaned = launcher.clean_up();
     ran.and(cleaned)
@@ -209,7 +236,7 @@ fn shed(rootful: bool) -> Result<(), LauncherError> {
 fn assemble(
     proof: SingleThreaded,
     zygote: Zygote,
-    instance: Instance,
+    (run_dir, instance): (&Path, Instance),
     slots: Option<Slots>,
     read: settings::Settings,
     options: Options,
@@ -217,7 +244,6 @@ fn assemble(
 ) -> Result<Launcher, LauncherError> {
     // TERM and INT end us, HUP is for reloading; a child's end is told by its pidfd.
     let signals = SignalFd::new(&[SIGTERM, SIGINT, SIGHUP]).map_err(kernel("catch signals"))?;
-    let server_uid = slots.as_ref().map(Slots::server_uid);
     let quiet = matches!(options.mode, Mode::Embedded { .. });
     let identity = LauncherId {
         instance: instance.name.clone(),
@@ -225,15 +251,21 @@ fn assemble(
         pid: std::process::id(),
     };
     let seal_key = SealKey(random::bytes().map_err(kernel("draw a random key"))?);
-    let started = spawn::start_server(&proof, &instance, server_uid, options.mode, options.server_args)?;
+    let rootful_uid = slots.as_ref().map(Slots::server_uid);
+    let (recipe, kept) =
+        Recipe::new(&instance, run_dir, rootful_uid, options.mode, options.server_args, options.faults)?;
+    let (descriptors_max, _hard) =
+        rlimit::get(Resource::Nofile).map_err(kernel("read the limit of open files"))?;
     let epoll = Epoll::new().map_err(kernel("make an epoll"))?;
     let mut launcher = Launcher {
         proof,
         zygote,
-        server: started.server,
+        server: None,
+        succession: Succession::default(),
+        recipe,
         epoll,
         signals,
-        lifeline: started.lifeline,
+        lifeline: kept.lifeline,
         library: read.library,
         policy: read.policy,
         facts: read.facts,
@@ -241,21 +273,22 @@ fn assemble(
         groups: read.groups,
         slots,
         instance: Some(instance),
-        directory: started.directory,
-        _state_dir: started.state_dir,
+        directory: kept.directory,
+        findings,
+        drain_timeout: options.drain_timeout,
         identity,
         seal_key,
         filters: HashMap::new(),
         jobs: BTreeMap::new(),
         by_id: HashMap::new(),
-        unacknowledged: BTreeSet::new(),
+        ended: EndedJobs::new(descriptors_max),
         quarantine: Vec::new(),
         serial: 0,
         ending: None,
         quiet,
     };
     launcher.watch_all().map_err(kernel("watch our own processes"))?;
-    launcher.welcome(findings);
+    launcher.start_server().map_err(kernel("start the server"))?;
     Ok(launcher)
 }
 
@@ -267,18 +300,9 @@ const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 
 impl Launcher {
-    fn welcome(&mut self, (findings, default_profile_runs): (Vec<Finding>, bool)) {
-        let welcome = Welcome {
-            version: link::VERSION,
-            facts: self.facts.clone(),
-            rules: Rules { profiles: self.library.summaries(), policy: self.policy.clone() },
-            launcher: self.identity.clone(),
-            generation: 1,
-            seal_key: self.seal_key.clone(),
-            findings,
-            default_profile_runs,
-        };
-        self.tell(&ToServer::Hello(Box::new(welcome)), Vec::new());
+    /// What the operator's files say, for the server.
+    fn rules(&self) -> Rules {
+        Rules { profiles: self.library.summaries(), policy: self.policy.clone() }
     }
 
     fn next_serial(&mut self) -> u64 {
@@ -287,7 +311,7 @@ impl Launcher {
     }
 
     fn is_known(&self, id: &JobId) -> bool {
-        self.by_id.contains_key(id) || self.unacknowledged.contains(id)
+        self.by_id.contains_key(id)
     }
 
     /// Something of ours could not be cleaned up. Not the job's business, and never silent.
@@ -299,8 +323,6 @@ impl Launcher {
 
     fn watch_all(&mut self) -> Result<(), Error> {
         let read = Interest { read: true, ..Interest::default() };
-        self.epoll.add(self.server.link.as_fd(), events::LINK, read)?;
-        self.epoll.add(self.server.pidfd.as_fd(), events::SERVER, read)?;
         self.epoll.add(self.zygote.pidfd.as_fd(), events::ZYGOTE, read)?;
         self.epoll.add(self.signals.as_fd(), events::SIGNALS, read)?;
         if let Some(lifeline) = &self.lifeline {

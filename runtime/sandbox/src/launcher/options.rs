@@ -4,9 +4,9 @@ use crate::{
     host,
     launcher::{places::PlaceError, settings, state_dir::StateDirError},
 };
-use runtime_plan::link;
+use runtime_plan::{fault::Fault, link};
 use runtime_sys::Error;
-use std::{io, net::TcpListener, os::fd::OwnedFd, path::PathBuf};
+use std::{io, net::TcpListener, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 /// How to run.
 #[derive(Debug)]
@@ -17,8 +17,21 @@ pub struct Options {
     pub profiles_dir: Option<PathBuf>,
     /// The operator's policies.
     pub policies_dir: Option<PathBuf>,
-    /// More arguments for the server.
+    /// More arguments for each server.
     pub server_args: Vec<String>,
+    /// How long jobs that run may go on after a TERM; zero cancels them at once.
+    pub drain_timeout: Duration,
+    /// What goes wrong on purpose. Refused where strangers may connect.
+    pub faults: Vec<FaultOption>,
+}
+
+/// Something that goes wrong on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultOption {
+    /// As it was written.
+    pub text: String,
+    /// What that means.
+    pub fault: Fault,
 }
 
 /// As a daemon, or for one command.
@@ -26,13 +39,15 @@ pub struct Options {
 pub enum Mode {
     /// `runtime serve`.
     Serve {
-        /// Where logs are kept.
+        /// Where records and output are kept.
         state_dir: PathBuf,
         /// Unix sockets to serve.
         unix: Vec<UnixListener>,
         /// TCP sockets to serve.
         tcp: Vec<TcpListener>,
-        /// Told when the server accepts.
+        /// A TCP socket for metrics.
+        metrics: Option<TcpListener>,
+        /// Told when the first server accepts.
         ready_fd: Option<OwnedFd>,
         /// Members may connect.
         socket_group: Option<u32>,
@@ -98,6 +113,9 @@ pub enum LauncherError {
     /// A TCP socket that was handed to us.
     #[error("failed to ask a TCP socket for its address: {0}")]
     Tcp(io::Error),
+    /// Faults where strangers may connect.
+    #[error("faults are for tests on unix sockets: leave out --fault, or --listen http://…")]
+    FaultsOverTcp,
     /// The server is gone and was not asked to go.
     #[error("the server ended by itself ({0}); all jobs were ended")]
     ServerDied(String),

@@ -1,13 +1,18 @@
-//! The server process as its launcher sees it: how it is started without any privilege, and the queue of what it is told.
+//! A server process as its launcher sees it: how it is started without any privilege, and the queue of what it is told.
 //!
 //! The server is treated as hostile. It may stop reading: then the launcher stops taking its requests, and nothing grows.
 
-use crate::{frame, launcher::say::say};
+use crate::{
+    frame,
+    launcher::{adoption::Adoption, events, say::say},
+};
 use runtime_plan::link::{self, ToServer};
 use runtime_sys::{
     Error, caps,
     clone::{self, Cloned, SingleThreaded},
-    file, poll,
+    error::Errno,
+    file, pidfd,
+    poll::{self, Epoll, Interest},
     process::{self, ExecStrings},
     socket,
 };
@@ -18,6 +23,8 @@ use std::{
     rc::Rc,
 };
 
+/// signal(7).
+const SIGKILL: i32 = 9;
 /// Messages that may wait for the server before it is no longer listened to.
 const OUTBOX_MESSAGES_MAX: usize = 4_096;
 /// Bytes of the same.
@@ -30,6 +37,10 @@ pub struct Server {
     pub pidfd: OwnedFd,
     /// Our end of the link.
     pub link: OwnedFd,
+    /// Which of the jobs that were there before it it has not heard of.
+    pub adoption: Option<Adoption>,
+    /// It has closed its end of the link, which is watched no more.
+    pub has_hung_up: bool,
     outbox: VecDeque<(Vec<u8>, Vec<Rc<OwnedFd>>)>,
     outbox_bytes: usize,
 }
@@ -59,7 +70,14 @@ pub fn start(proof: &SingleThreaded, start: &Start<'_>) -> Result<Server, Error>
     let arguments = ExecStrings::new(c_strings(arguments));
     let environment = ExecStrings::new(c_strings(environment()));
     match clone::fork(proof)? {
-        Cloned::Parent { pidfd, .. } => Ok(Server { pidfd, link, outbox: VecDeque::new(), outbox_bytes: 0 }),
+        Cloned::Parent { pidfd, .. } => Ok(Server {
+            pidfd,
+            link,
+            adoption: None,
+            has_hung_up: false,
+            outbox: VecDeque::new(),
+            outbox_bytes: 0,
+        }),
         Cloned::Child => {
             let error = become_server(start, theirs.as_fd(), &arguments, &environment);
             say(&format!("failed to start the server: {error}"));
@@ -119,12 +137,35 @@ impl Server {
     /// Puts a message into the queue. [`Server::flush`] sends it.
     pub fn tell(&mut self, message: &ToServer, fds: Vec<Rc<OwnedFd>>) {
         match link::encode(message) {
-            Ok(body) => {
-                self.outbox_bytes += body.len();
-                self.outbox.push_back((body, fds));
-            }
+            Ok(body) => self.tell_encoded(body, fds),
             // Reports are bounded far below a message's bound; a plan that is larger is one refusal less precise.
             Err(error) => say(&format!("failed to encode a message for the server: {error}")),
+        }
+    }
+
+    /// The same for a message that is encoded already.
+    pub fn tell_encoded(&mut self, body: Vec<u8>, fds: Vec<Rc<OwnedFd>>) {
+        self.outbox_bytes += body.len();
+        self.outbox.push_back((body, fds));
+    }
+
+    /// Whether it has heard of a job.
+    pub fn knows(&self, serial: u64) -> bool {
+        self.adoption.is_none_or(|adoption| !adoption.is_ahead_of(serial))
+    }
+
+    /// Takes it into the loop.
+    pub fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
+        let read = Interest { read: true, ..Interest::default() };
+        epoll.add(self.pidfd.as_fd(), events::SERVER, read)?;
+        epoll.add(self.link.as_fd(), events::LINK, read)
+    }
+
+    /// Ends it. Its pidfd tells when it is gone.
+    pub fn kill(&self) -> Result<(), Error> {
+        match pidfd::send_signal(self.pidfd.as_fd(), SIGKILL) {
+            Err(error) if error.errno == Errno::ESRCH => Ok(()),
+            other => other,
         }
     }
 

@@ -1,69 +1,137 @@
-//! Starts the server for a mode: its fds, its state directory, its arguments.
+//! What every server of this launcher is started with: its sockets, which the launcher keeps open for the next one, its state directory, its
+//! arguments.
 
 use crate::launcher::{
-    options::{Directory, LauncherError, Mode, kernel},
+    options::{Directory, FaultOption, LauncherError, Mode},
     places::Instance,
     server::{self, Server},
-    state_dir::StateDir,
+    state_dir::{Owner, StateDir},
 };
-use runtime_sys::{clone::SingleThreaded, process};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use runtime_plan::fault::Fault;
+use runtime_sys::{Error, clone::SingleThreaded, process};
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
+};
 
-/// The server, and what of the mode the launcher keeps.
-pub struct Started {
-    /// The server.
-    pub server: Server,
+/// How to start a server, any number of times.
+#[derive(Debug)]
+pub struct Recipe {
+    arguments: Vec<String>,
+    /// Listening sockets: clients that connect while there is no server wait for the next.
+    fds: Vec<OwnedFd>,
+    /// For the first server only: the one connection of an embedded run, and who waits for the first `Ready`.
+    once: Vec<(&'static str, OwnedFd)>,
+    faults: Vec<FaultOption>,
+    uid: Option<u32>,
+    state_dir: StateDir,
+}
+
+/// What of the mode the launcher keeps.
+#[derive(Debug)]
+pub struct Kept {
     /// The caller's life.
     pub lifeline: Option<OwnedFd>,
     /// The caller's directory.
     pub directory: Option<Directory>,
-    /// Held as long as the launcher lives.
-    pub state_dir: StateDir,
 }
 
-/// Starts it.
-pub fn start_server(
-    proof: &SingleThreaded,
-    instance: &Instance,
-    server_uid: Option<u32>,
-    mode: Mode,
-    mut arguments: Vec<String>,
-) -> Result<Started, LauncherError> {
-    let owner = process::effective_uid();
-    arguments.extend(["--owner-uid".to_owned(), owner.to_string()]);
-    match mode {
-        Mode::Embedded { connection, lifeline, directory, .. } => {
-            let state_dir = StateDir::take(&instance.path.join("state"), server_uid)?;
-            arguments.extend(["--connection-fd".to_owned(), connection.as_raw_fd().to_string()]);
-            let fds = vec![connection.as_fd()];
-            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
-            let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            Ok(Started { server, lifeline: Some(lifeline), directory, state_dir })
+impl Recipe {
+    /// Takes the state directory and everything that a mode gives its servers. `embedded_uid` is the server's uid of an embedded run of root's;
+    /// a daemon's goes with its state directory, and is leased under `run_dir` then.
+    pub fn new(
+        instance: &Instance,
+        run_dir: &Path,
+        rootful_uid: Option<u32>,
+        mode: Mode,
+        mut arguments: Vec<String>,
+        faults: Vec<FaultOption>,
+    ) -> Result<(Recipe, Kept), LauncherError> {
+        arguments.extend(["--owner-uid".to_owned(), process::effective_uid().to_string()]);
+        let mut fds = Vec::new();
+        let mut once = Vec::new();
+        let (state_dir, kept) = match mode {
+            Mode::Embedded { connection, lifeline, directory, .. } => {
+                let owner = rootful_uid.map_or(Owner::Ours, Owner::Uid);
+                once.push(("--connection-fd", connection));
+                let state_dir = StateDir::take(&instance.path.join("state"), owner)?;
+                (state_dir, Kept { lifeline: Some(lifeline), directory })
+            }
+            Mode::Serve { state_dir, unix, tcp, metrics, ready_fd, socket_group, parent } => {
+                for listener in unix {
+                    let fd = format!("{}={}", listener.fd.as_raw_fd(), listener.path.display());
+                    arguments.extend(["--unix-listener-fd".to_owned(), fd]);
+                    fds.push(listener.fd);
+                }
+                let tcp = tcp.into_iter().map(|listener| ("--tcp-listener-fd", listener));
+                let metrics = metrics.into_iter().map(|listener| ("--metrics-listener-fd", listener));
+                for (flag, listener) in tcp.chain(metrics) {
+                    let address = listener.local_addr().map_err(LauncherError::Tcp)?;
+                    arguments.extend([flag.to_owned(), format!("{}={address}", listener.as_raw_fd())]);
+                    fds.push(OwnedFd::from(listener));
+                }
+                once.extend(ready_fd.map(|fd| ("--ready-fd", fd)));
+                if let Some(gid) = socket_group {
+                    arguments.extend(["--socket-gid".to_owned(), gid.to_string()]);
+                }
+                let owner = if rootful_uid.is_some() { Owner::Leased { run_dir } } else { Owner::Ours };
+                (StateDir::take(&state_dir, owner)?, Kept { lifeline: parent, directory: None })
+            }
+        };
+        let uid = state_dir.server_uid();
+        Ok((Recipe { arguments, fds, once, faults, uid, state_dir }, kept))
+    }
+
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// What the kernel says: no more processes, no more fds.
+    pub fn start(&mut self, proof: &SingleThreaded, first: bool) -> Result<Server, Error> {
+        let once = std::mem::take(&mut self.once);
+        let mut arguments = self.arguments.clone();
+        for (flag, fd) in &once {
+            arguments.extend([(*flag).to_owned(), fd.as_raw_fd().to_string()]);
         }
-        Mode::Serve { state_dir, unix, tcp, ready_fd, socket_group, parent } => {
-            let state_dir = StateDir::take(&state_dir, server_uid)?;
-            let mut fds = Vec::new();
-            for listener in &unix {
-                arguments.push("--unix-listener-fd".to_owned());
-                arguments.push(format!("{}={}", listener.fd.as_raw_fd(), listener.path.display()));
-                fds.push(listener.fd.as_fd());
-            }
-            for listener in &tcp {
-                let address = listener.local_addr().map_err(LauncherError::Tcp)?;
-                arguments
-                    .extend(["--tcp-listener-fd".to_owned(), format!("{}={address}", listener.as_raw_fd())]);
-                fds.push(listener.as_fd());
-            }
-            if let Some(ready) = &ready_fd {
-                arguments.extend(["--ready-fd".to_owned(), ready.as_raw_fd().to_string()]);
-                fds.push(ready.as_fd());
-            }
-            if let Some(gid) = socket_group {
-                arguments.extend(["--socket-gid".to_owned(), gid.to_string()]);
-            }
-            let start = server::Start { arguments, fds, state_dir: state_dir.fd(), uid: server_uid };
-            let server = server::start(proof, &start).map_err(kernel("start the server"))?;
-            Ok(Started { server, lifeline: parent, directory: None, state_dir })
+        for fault in self.faults.iter().filter(|fault| is_the_servers(&fault.fault, first)) {
+            arguments.extend(["--fault".to_owned(), fault.text.clone()]);
         }
+        let fds = self.fds.iter().chain(once.iter().map(|(_, fd)| fd)).map(AsFd::as_fd).collect();
+        server::start(
+            proof,
+            &server::Start { arguments, fds, state_dir: self.state_dir.fd(), uid: self.uid },
+        )
+    }
+
+    /// Gives the state directory back.
+    pub fn release(&mut self) -> Result<(), LauncherError> {
+        Ok(self.state_dir.release()?)
+    }
+}
+
+/// Whether a server plays that fault. The one that was to crash has crashed, and the next does not.
+fn is_the_servers(fault: &Fault, first: bool) -> bool {
+    match fault {
+        Fault::CrashAt(_) => first,
+        Fault::LaunchFailsAt(_) | Fault::Oom(_) => false,
+        Fault::CrashEvery(_)
+        | Fault::DiskFullAfter(_)
+        | Fault::StoreFailsAt(_)
+        | Fault::SlowReader(_)
+        | Fault::DropConnectionAfter(_)
+        | Fault::ClockJump(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime_plan::fault;
+
+    #[test]
+    fn a_crash_happens_once_and_the_launchers_faults_are_its_own() {
+        let is = |text: &str, first| is_the_servers(&fault::parse(text).unwrap(), first);
+        assert!(is("crash-at=started", true) && !is("crash-at=started", false));
+        assert!(is("crash-every=1s", false) && is("slow-reader=1s", true));
+        assert!(!is("launch-fails-at=1", true) && !is("oom=1", true));
     }
 }

@@ -117,6 +117,12 @@ impl Launcher {
         if self.is_known(id) {
             return refuse(RefusalReason::DuplicateJob, format!("there is a job {id} already"));
         }
+        if self.ended.is_full() {
+            return refuse(
+                RefusalReason::TooManyJobs,
+                "the server has not acknowledged the ends of earlier jobs".to_owned(),
+            );
+        }
         if self.jobs.len() >= self.policy.jobs_running_max as usize {
             return refuse(
                 RefusalReason::TooManyJobs,

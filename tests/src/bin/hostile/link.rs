@@ -4,7 +4,7 @@ use runtime_plan::{
     limit::LimitRequest,
     link::{JobId, ToLauncher, ToServer, VERSION, decode, encode},
     outcome::ExitReport,
-    spec::{Spec, UncheckedSpec, WorkspaceRequest},
+    spec::{Spec, StdinSource, UncheckedSpec, WorkspaceRequest},
 };
 use runtime_sandbox::frame;
 use runtime_sys::{Errno, socket};
@@ -113,11 +113,13 @@ impl Link {
     pub fn greet(&mut self) {
         self.tell(&ToLauncher::Hello { version: VERSION });
         assert!(matches!(self.hear(), ToServer::Hello(_)));
+        assert!(matches!(self.hear(), ToServer::AdoptionComplete), "there is nothing to adopt");
+        self.tell(&ToLauncher::Ready);
     }
 
     /// Starts a job; says what became of it: `started`, `refused` with the reason, or `finished` with the outcome.
     pub fn start(&mut self, id: &str, spec: Spec) -> String {
-        self.tell(&ToLauncher::Start { job: job(id), spec: Box::new(spec) });
+        self.tell(&ToLauncher::Start { job: job(id), spec: Box::new(spec), record: Vec::new() });
         loop {
             match self.hear() {
                 ToServer::Started { job, .. } if job.as_str() == id => return "started".to_owned(),

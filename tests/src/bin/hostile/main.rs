@@ -24,6 +24,7 @@ use std::{
     },
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 fn main() -> ExitCode {
@@ -56,7 +57,14 @@ fn start(scenario: &str) -> ExitCode {
             drop((ours, our_life, fatal));
             let mode = Mode::Embedded { connection, lifeline, fatal: fatal_end, directory: None };
             let server_args = vec!["--scenario".to_owned(), scenario.to_owned()];
-            exit_now(launcher::run(Options { mode, profiles_dir: None, policies_dir: None, server_args }))
+            exit_now(launcher::run(Options {
+                mode,
+                profiles_dir: None,
+                policies_dir: None,
+                server_args,
+                drain_timeout: Duration::ZERO,
+                faults: Vec::new(),
+            }))
         }
         Cloned::Parent { pidfd, .. } => {
             drop((connection, lifeline, fatal_end));

@@ -6,7 +6,7 @@ use crate::{
 };
 use runtime_plan::{
     limit::LimitName,
-    link::{MESSAGE_BYTES_MAX, ToLauncher, ToServer, encode},
+    link::{MESSAGE_BYTES_MAX, MeasuredLimit, ToLauncher, ToServer, encode},
     spec::{Spec, UncheckedSpec, WorkspaceRequest},
 };
 use runtime_sys::{file, memfd, pidfd, pipe, process};
@@ -118,7 +118,7 @@ fn forge(link: &Link, message: &ToLauncher, from: &str, to: &[u8]) {
 }
 
 fn start_of(id: &str, unchecked: UncheckedSpec) -> ToLauncher {
-    ToLauncher::Start { job: job(id), spec: Box::new(Spec::check(unchecked).expect("a spec")) }
+    ToLauncher::Start { job: job(id), spec: Box::new(Spec::check(unchecked).expect("a spec")), record: Vec::new() }
 }
 
 /// Names that lead elsewhere: profiles, jobs, directories.
@@ -226,7 +226,7 @@ fn flood(link: &mut Link) {
     while answered < FLOOD {
         if sent < FLOOD {
             let message =
-                ToLauncher::Start { job: job(&format!("flood-{sent}")), spec: Box::new(sleep.clone()) };
+                ToLauncher::Start { job: job(&format!("flood-{sent}")), spec: Box::new(sleep.clone()), record: Vec::new() };
             sent += usize::from(link.try_tell(&message));
         }
         let heard = if sent < FLOOD { link.try_hear() } else { Some(link.hear()) };
@@ -251,8 +251,9 @@ fn strangers(link: &mut Link) {
         let job = job("nobody");
         [
             ToLauncher::Cancel { job: job.clone(), by: "me".into(), reason: "none".into(), kill: true },
-            ToLauncher::Signal { job: job.clone(), signal },
-            ToLauncher::OutputLimit { job: job.clone(), used: u64::MAX },
+            ToLauncher::Signal { job: job.clone(), signal, all: signal % 2 == 0 },
+            ToLauncher::LimitReached { job: job.clone(), limit: MeasuredLimit::Output, used: u64::MAX },
+            ToLauncher::CloseStdin { job: job.clone() },
             ToLauncher::Acknowledge { job },
         ]
     };
@@ -264,9 +265,9 @@ fn strangers(link: &mut Link) {
     let said = link.start("victim", spec(&["sleep", "600"]));
     link.say(&format!("victim: {said}"));
     for signal in [i32::MIN, -1, 0, 65, 4_096, i32::MAX] {
-        link.tell(&ToLauncher::Signal { job: job("victim"), signal });
+        link.tell(&ToLauncher::Signal { job: job("victim"), signal, all: false });
     }
-    link.tell(&ToLauncher::Signal { job: job("victim"), signal: SIGKILL });
+    link.tell(&ToLauncher::Signal { job: job("victim"), signal: SIGKILL, all: false });
     let report = link.finish("victim");
     link.say(&format!("victim: {:?}", report.outcome));
     link.wait_for_go();
