@@ -9,6 +9,7 @@
 
 pub mod doctor;
 pub mod frame;
+pub mod gc;
 pub mod host;
 mod inside;
 pub mod launcher;

@@ -10,6 +10,7 @@ pub mod error;
 pub mod file;
 pub mod inherit;
 pub mod landlock;
+pub mod loop_device;
 pub mod memfd;
 pub mod mount;
 pub mod net;

@@ -3,12 +3,16 @@
 //! The readers take the root directory, so that a test can give them a tree of its own. Numbers of
 //! processes are used again: what is read may be about another process unless the caller holds this one.
 
+mod status;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clone::Pid;
 use crate::error::{Errno, Error, Result};
 use crate::file::read_all_bounded;
+
+pub use status::{Status, all, status};
 
 /// The longest file that is read here; a list of children takes eight bytes for each.
 const FILE_BYTES_MAX: usize = 1 << 20;

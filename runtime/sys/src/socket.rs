@@ -197,6 +197,23 @@ pub fn listen_unix(path: &Path, mode: u32, group: Option<u32>) -> Result<OwnedFd
     Ok(socket)
 }
 
+/// Whether somebody listens at a path. The connection that this takes is closed at once.
+///
+/// # Errors
+/// `ENOENT` without the socket, `EACCES` when we may not connect.
+pub fn is_listened_at(path: &Path) -> Result<bool> {
+    let address = SocketAddrUnix::new(path).act("socket path")?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).act("socket")?;
+    match rustix::net::connect(&socket, &address) {
+        Err(rustix::io::Errno::CONNREFUSED) => Ok(false),
+        // Its queue is full; or it is a socket of another kind, and somebody has it open.
+        Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::PROTOTYPE) => Ok(true),
+        Err(errno) => Err(Error::new("connect", errno.into())),
+    }
+}
+
 /// Whether reads and writes return `EAGAIN` instead of waiting. The flag belongs to the open file: every
 /// copy of the descriptor has it.
 pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {

@@ -63,16 +63,20 @@ impl Facts {
         }
     }
 
-    /// Where an instance's directories are or would be, the unified tree first: only there is a kill of a
-    /// whole group.
+    /// Where an instance's directories are or would be, with their trees, the unified tree first: only there is a kill of
+    /// a whole group.
+    pub(super) fn instance_trees(&self, instance_name: &str) -> Vec<(&str, PathBuf)> {
+        let unified = self.places.get_key_value(UNIFIED);
+        let others = self.places.iter().filter(|(name, _)| *name != UNIFIED);
+        let trees = unified.into_iter().chain(others);
+        trees.map(|(name, place)| (name.as_str(), place.join(OURS).join(instance_name))).collect()
+    }
+
+    /// The same without the trees, each once.
     pub(super) fn instance_directories(&self, instance_name: &str) -> Vec<PathBuf> {
-        let unified = self.places.get(UNIFIED);
-        let others = self.places.iter().filter(|(name, _)| *name != UNIFIED).map(|(_, place)| place);
-        let mut directories: Vec<PathBuf> =
-            unified.into_iter().chain(others).map(|place| place.join(OURS).join(instance_name)).collect();
         let mut seen = BTreeSet::new();
-        directories.retain(|directory| seen.insert(directory.clone()));
-        directories
+        let directories = self.instance_trees(instance_name).into_iter().map(|(_, directory)| directory);
+        directories.filter(|directory| seen.insert(directory.clone())).collect()
     }
 }
 

@@ -8,7 +8,7 @@
 
 mod directory;
 mod discover;
-mod sweep;
+mod leftover;
 mod v1;
 mod v2;
 mod watch;
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use discover::{Facts, Version, discover};
-pub use sweep::sweep;
+pub use leftover::{Found, groups_of, instances, is_held, kill_group, processes, remove_group, tidy};
 
 use crate::error::{Errno, Error, Result};
 
@@ -206,7 +206,11 @@ impl Deref for JobGroup {
 
 /// The groups of one launcher: a directory in each tree, under which its jobs' groups are made.
 #[derive(Debug)]
-pub struct Instance(Box<dyn Hierarchy>);
+pub struct Instance {
+    trees: Box<dyn Hierarchy>,
+    /// A lock on the instance's directories, as long as we live: see [`is_held`].
+    _held: Vec<OwnedFd>,
+}
 
 impl Instance {
     /// Makes the instance's directories, and on v2 enables the controllers on the way down. On a delegated
@@ -225,14 +229,23 @@ impl Instance {
             match opened {
                 // Another instance has just removed the empty `runtime` under our hands.
                 Err(error) if error.errno == Errno::ENOENT && tries < OPEN_TRIES => tries += 1,
-                opened => return opened.map(Instance),
+                opened => return Instance::hold(opened?),
             }
         }
     }
 
+    /// Who takes an instance over that another part of this process holds has no lock of its own, and needs none.
+    fn hold(trees: Box<dyn Hierarchy>) -> Result<Instance> {
+        let mut held = Vec::new();
+        for directory in trees.directories() {
+            held.extend(leftover::hold(&directory)?);
+        }
+        Ok(Instance { trees, _held: held })
+    }
+
     /// The controllers that jobs get here. Fewer than [`Facts`] said when one could not be enabled.
     pub fn controllers(&self) -> &BTreeSet<String> {
-        self.0.controllers()
+        self.trees.controllers()
     }
 
     /// Makes a job's group with its limits, before any process is in it.
@@ -242,7 +255,7 @@ impl Instance {
     /// take. Nothing stays behind then.
     pub fn create_job(&self, name: &str, limits: &Limits) -> Result<JobGroup> {
         check_name(name)?;
-        Ok(JobGroup(self.0.create(name, limits)?))
+        Ok(JobGroup(self.trees.create(name, limits)?))
     }
 
     /// Removes the instance's directories, and `runtime` above them when nobody else uses it.
@@ -250,7 +263,7 @@ impl Instance {
     /// # Errors
     /// `EBUSY` while a job's group is there.
     pub fn remove(self) -> Result<()> {
-        sweep::remove_instance(&self.0.directories())
+        leftover::remove_instance(&self.trees.directories())
     }
 }
 

@@ -45,12 +45,27 @@ fn with_instance(name: &str, test: impl FnOnce(&Instance)) {
     let instance = Instance::open(&facts, &name).unwrap();
     // A test that fails must not leave groups on the host.
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&instance))) {
-        sweep(&facts, &name).unwrap();
+        clear(&facts, &name);
         std::panic::resume_unwind(panic);
     }
     instance.remove().unwrap();
     let left: Vec<_> = facts.instance_directories(&name).into_iter().filter(|path| path.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Kills and removes all groups of an instance, as whoever cleans up after a dead launcher does it.
+fn clear(facts: &Facts, name: &str) -> usize {
+    let groups = groups_of(facts, name).unwrap();
+    for group in &groups {
+        until("nobody in it", || {
+            kill_group(&group.path).unwrap();
+            processes(&group.path).unwrap().is_empty()
+        });
+    }
+    for group in &groups {
+        until("its removal", || remove_group(&group.path).is_ok());
+    }
+    groups.len()
 }
 
 /// The files through which a process joins a group in every tree, the one that children are otherwise cloned into included.
@@ -236,7 +251,7 @@ fn a_v2_group_that_was_handed_to_us_is_emptied_and_used() {
             return skip("needs a host with v2 alone");
         }
         let unit = instance.create_job("unit", &LIMITS).unwrap();
-        let place = instance.0.directories()[0].join("unit");
+        let place = instance.trees.directories()[0].join("unit");
         rustix::fs::setxattr(&place, "trusted.delegate", b"1", rustix::fs::XattrFlags::empty()).unwrap();
         let dweller = spawn(&unit, sleep_for_ever);
         until("the dweller", || unit.populated().unwrap());
@@ -386,27 +401,40 @@ fn a_job_cannot_open_a_device_that_is_not_in_its_dev() {
 }
 
 #[test]
-fn a_sweep_kills_and_removes_what_a_dead_instance_left() {
+fn what_a_dead_instance_left_is_found_killed_and_removed() {
     let Some(facts) = facts() else { return };
-    let name = format!("test-{}-sweep", std::process::id());
+    let name = format!("test-{}-left", std::process::id());
     let instance = Instance::open(&facts, &name).unwrap();
-    let job = instance.create_job("job", &LIMITS).unwrap();
+    let job = instance.create_job("job-1", &LIMITS).unwrap();
+    assert!(instances(&facts).unwrap().contains(&name));
+    assert!(is_held(&facts, &name).unwrap());
+    // Before there is a child, which would have a copy of the lock.
+    drop(instance);
+    assert!(!is_held(&facts, &name).unwrap(), "its holder is gone");
     let child = spawn(&job, sleep_for_ever);
     until("the member", || job.populated().unwrap());
+    drop(job);
+    let groups = groups_of(&facts, &name).unwrap();
+    let trees = groups.len() / 2;
+    assert!(
+        trees > 0 && groups.iter().filter(|group| group.job.as_deref() == Some("job-1")).count() == trees
+    );
+    assert!(groups.iter().any(|group| processes(&group.path).unwrap() == [child.as_raw()]));
+    let busy = groups.iter().find(|group| !processes(&group.path).unwrap().is_empty()).unwrap();
+    assert_eq!(remove_group(&busy.path).unwrap_err().errno, Errno::EBUSY);
     // The child's wait status must be taken for its process to go away.
     let reaper = std::thread::spawn(move || waitpid(child, None).unwrap());
-    let trees = facts.instance_directories(&name).len();
-    assert_eq!(sweep(&facts, &name).unwrap(), trees);
+    assert_eq!(clear(&facts, &name), groups.len());
     assert_eq!(reaper.join().unwrap(), WaitStatus::Signaled(child, Signal::SIGKILL, false));
-    assert_eq!(sweep(&facts, &name).unwrap(), 0);
-    assert!(facts.instance_directories(&name).iter().all(|path| !path.exists()));
+    assert!(groups_of(&facts, &name).unwrap().is_empty());
+    tidy(&facts).unwrap();
 }
 
 #[test]
 fn an_instance_with_a_job_is_taken_over_and_cannot_be_removed() {
     with_instance("busy", |instance| {
         let job = instance.create_job("job", &LIMITS).unwrap();
-        let name = instance.0.directories()[0].file_name().unwrap().to_str().unwrap().to_owned();
+        let name = instance.trees.directories()[0].file_name().unwrap().to_str().unwrap().to_owned();
         let again = Instance::open(&facts().unwrap(), &name).unwrap();
         assert_eq!(again.create_job("job", &LIMITS).unwrap_err().errno, Errno::EEXIST);
         assert!(job.events().is_ok(), "a refused name must not take away the group that has it");
@@ -421,7 +449,7 @@ fn names_that_would_leave_their_place_are_refused() {
     let long = "x".repeat(65);
     for name in ["", ".", "..", "a/b", "cgroup.procs", "a b", long.as_str()] {
         assert_eq!(Instance::open(&nowhere, name).unwrap_err().errno, Errno::EINVAL, "{name:?}");
-        assert_eq!(sweep(&nowhere, name).unwrap_err().errno, Errno::EINVAL, "{name:?}");
+        assert_eq!(groups_of(&nowhere, name).unwrap_err().errno, Errno::EINVAL, "{name:?}");
     }
     assert_eq!(Instance::open(&nowhere, "fine").unwrap_err().errno, Errno::EOPNOTSUPP);
 }

@@ -129,3 +129,15 @@ fn a_listening_socket_has_its_mode_and_its_group() {
     let long = dir.path().join("x".repeat(108));
     assert_eq!(listen_unix(&long, 0o660, None).expect_err("too long").errno, Errno::ENAMETOOLONG);
 }
+
+#[test]
+fn a_socket_is_listened_at_as_long_as_somebody_holds_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("api.sock");
+    assert_eq!(is_listened_at(&path).expect_err("not there").errno, Errno::ENOENT);
+    let listener = listen_unix(&path, 0o600, None).expect("listen");
+    assert!(is_listened_at(&path).expect("ask"));
+    drop(listener);
+    assert!(!is_listened_at(&path).expect("ask"));
+    assert!(path.exists());
+}

@@ -19,6 +19,8 @@ use std::{
 pub(crate) enum Absent {
     /// It is made.
     Make,
+    /// It is made, and one that is there counts as held, even when nobody holds it: what it stands for may be in use.
+    MakeNew,
     /// It is an error of the kind `NotFound`.
     Fail,
 }
@@ -26,15 +28,19 @@ pub(crate) enum Absent {
 /// Locks a file; `None` when somebody holds it. A file that its last holder removed meanwhile counts as absent.
 pub(crate) fn lock_file(path: &Path, absent: Absent) -> Result<Option<File>, PlaceError> {
     loop {
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .create(absent == Absent::Make)
+            .create_new(absent == Absent::MakeNew)
             .truncate(false)
             .mode(0o600)
             .custom_flags(NOFOLLOW)
-            .open(path)
-            .map_err(io_error("open", path))?;
+            .open(path);
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            other => other.map_err(io_error("open", path))?,
+        };
         let locked =
             file::try_lock_exclusive(file.as_fd()).map_err(|error| io_error("lock", path)(error.into()))?;
         if !locked {

@@ -3,21 +3,22 @@
 //!
 //! ```text
 //! <run dir>/instances/<instance>/lock    held as long as the launcher lives
+//! <run dir>/instances/<instance>/owns    what the launcher has elsewhere
 //! <run dir>/instances/<instance>/state   state of an embedded run
 //! <run dir>/slots/<block>                a block of host ids for jobs, held likewise
 //! <run dir>/servers/<uid>                the host id of one server, held likewise
 //! ```
 
-mod instance;
-mod lock;
+pub(crate) mod instance;
+pub(crate) mod lock;
+mod owns;
 mod server_uid;
 mod slots;
-mod sweep;
 
 pub use instance::Instance;
+pub use owns::Owns;
 pub use server_uid::{SERVER_UID_BASE, SERVER_UIDS, ServerUid, UIDS, reown};
 pub use slots::{BLOCK_SLOTS, BLOCKS_MAX, SLOT_IDS, Slot, Slots, UID_BASE};
-pub use sweep::{Swept, sweep};
 
 use runtime_sys::process;
 use std::{
@@ -58,7 +59,7 @@ pub enum PlaceError {
     NoServerUid,
 }
 
-fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+pub(crate) fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
     let path = path.to_owned();
     move |source| PlaceError::Io { act, path, source }
 }

@@ -42,7 +42,8 @@ pub struct ServerUid {
 
 impl ServerUid {
     /// Leases one. `preferred` is the owner of the state directory: it is taken when it is a server's uid and no living
-    /// launcher holds it. Else it is any free one; [`reown`] then gives the directory to it.
+    /// launcher holds it, nor a process that outlived its launcher. Else it is any free one; [`reown`] then gives the
+    /// directory to it.
     ///
     /// # Errors
     /// When `run_dir` cannot be written, or every uid is held.
@@ -70,7 +71,7 @@ impl ServerUid {
         let path = directory.join(uid.to_string());
         let lock = super::again(|| {
             make_directory(&directory, 0o711)?;
-            lock_file(&path, Absent::Make).map(Some)
+            lock_file(&path, Absent::MakeNew).map(Some)
         })?;
         Ok(lock.map(|lock| ServerUid { uid, path, _lock: lock }))
     }
@@ -78,6 +79,17 @@ impl ServerUid {
     /// The uid, and the gid as well.
     pub fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// The file that holds the uid.
+    pub fn lease_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The uid that a lease file stands for, by its name.
+    pub(crate) fn ids(name: &str) -> Option<Range<u32>> {
+        let uid: u32 = name.parse().ok()?;
+        (SERVER_UID_BASE..SERVER_UID_BASE + SERVER_UIDS).contains(&uid).then_some(uid..uid + 1)
     }
 
     /// Gives it back. The file goes while its lock is held, so nobody can hold a lock on a file that is not there.

@@ -8,6 +8,7 @@ use super::{
 use std::{
     fs::{self, File},
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -46,14 +47,15 @@ impl Slot {
 }
 
 impl Slots {
-    /// Leases a block.
+    /// Leases a block: one without a lease file, for a file that a dead launcher left stays as long as processes with ids
+    /// of its block do.
     pub fn lease(run_dir: &Path) -> Result<Slots, PlaceError> {
         let slots = run_dir.join("slots");
         make_directory(&slots, 0o711)?;
         for block in 0..BLOCKS_MAX {
             let path = slots.join(block.to_string());
             let lock = loop {
-                match lock_file(&path, Absent::Make) {
+                match lock_file(&path, Absent::MakeNew) {
                     // A launcher that ended took the empty directory away.
                     Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                         make_directory(&slots, 0o711)?;
@@ -67,6 +69,18 @@ impl Slots {
             }
         }
         Err(PlaceError::NoBlock)
+    }
+
+    /// The file that holds the block.
+    pub fn lease_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The ids of a block, by the name of its lease file.
+    pub(crate) fn ids(name: &str) -> Option<Range<u32>> {
+        let block: u32 = name.parse().ok().filter(|block| *block < BLOCKS_MAX)?;
+        let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
+        Some(first..first + BLOCK_SLOTS * SLOT_IDS)
     }
 
     /// The server's own uid.

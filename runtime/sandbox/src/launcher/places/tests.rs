@@ -30,24 +30,28 @@ fn a_block_is_free_again_when_its_holder_is_gone() {
 }
 
 #[test]
-fn a_sweep_takes_dead_instances_and_leaves_living_ones() {
+fn what_is_empty_of_the_run_directory_goes() {
     let directory = tempfile::tempdir().unwrap();
-    let living = Instance::lease(directory.path()).unwrap();
-    let dead = Instance::lease(directory.path()).unwrap();
-    fs::write(dead.path.join("leftover"), "x").unwrap();
-    let held = Slots::lease(directory.path()).unwrap();
-    drop(Slots::lease(directory.path()).unwrap());
-    assert_eq!(fs::read_dir(directory.path().join("slots")).unwrap().count(), 2);
-    let (dead_name, dead_path) = (dead.name.clone(), dead.path.clone());
-    drop(dead);
-    let nothing = cgroup::discover(&directory.path().join("no-cgroups"), "", false);
-    assert_eq!(sweep(directory.path(), &nothing).removed, [dead_name]);
-    assert!(!dead_path.exists());
-    assert!(living.path.exists());
-    assert_eq!(fs::read_dir(directory.path().join("slots")).unwrap().count(), 1);
+    let run_dir = directory.path();
+    let (living, held) = (Instance::lease(run_dir).unwrap(), Slots::lease(run_dir).unwrap());
+    let server = ServerUid::lease(run_dir, None).unwrap();
+    tidy(run_dir).unwrap();
+    assert!(living.path.exists() && held.lease_path().exists() && server.lease_path().exists());
     held.remove().unwrap();
+    server.remove().unwrap();
     living.remove().unwrap();
-    assert_eq!(fs::read_dir(directory.path()).map_or(0, Iterator::count), 0, "what is empty goes");
+    assert_eq!(fs::read_dir(run_dir).map_or(0, Iterator::count), 0);
+}
+
+#[test]
+fn ids_whose_holder_died_are_not_leased_before_somebody_looked_who_has_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, server) =
+        (Slots::lease(directory.path()).unwrap(), ServerUid::lease(directory.path(), None).unwrap());
+    let (block, uid) = (first.server_uid(), server.uid());
+    drop((first, server));
+    assert_ne!(Slots::lease(directory.path()).unwrap().server_uid(), block);
+    assert_ne!(ServerUid::lease(directory.path(), Some(uid)).unwrap().uid(), uid);
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn a_sweep_does_not_get_into_the_way_of_launchers_that_come_and_go() {
         let sweeper = scope.spawn(|| {
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
                 // It may take a directory whose lock is made and not yet held: then another one is made.
-                let swept = sweep(directory.path(), &nothing);
+                let swept = crate::gc::sweep(directory.path(), &nothing);
                 assert!(swept.failed.is_empty(), "{:?}", swept.failed);
             }
         });
