@@ -16,6 +16,7 @@ mod listen;
 mod logs;
 mod peer;
 mod serve;
+pub mod store;
 
 pub use args::ServerArgs;
 
