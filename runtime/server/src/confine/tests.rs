@@ -69,3 +69,69 @@ fn tokio_works_inside() {
     });
     assert_eq!(answer, 43);
 }
+
+/// Every way into the store that a server takes: a new file, one that was closed, and one whose process was killed.
+#[test]
+fn the_store_works_inside() {
+    use crate::store::{Health, Query, Row, RowState, Store, StoreOptions, Submitted};
+    let row = |n: u64| Row {
+        id: format!("job-{n}"),
+        org: "default".to_owned(),
+        state: RowState::Queued,
+        profile: "default".to_owned(),
+        labels: [("n".to_owned(), n.to_string())].into(),
+        priority: 0,
+        created_us: n,
+        started_us: None,
+        finished_us: None,
+        key: Some(n.to_string()),
+        spec_digest: [0; 32],
+        log_bytes: 0,
+        // Large rows: the log grows past the size at which SQLite moves it into the file.
+        record: vec![1; 200_000],
+        spec: None,
+        change: 0,
+    };
+    confined(move |state| {
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        threads.block_on(async {
+            let store = Store::open(state, StoreOptions::default()).unwrap();
+            for n in 0..40 {
+                assert!(matches!(store.submit(row(n)).await, Ok(Submitted::New(_))), "{n}");
+            }
+            let copy = state.join("copy");
+            std::fs::create_dir(&copy).unwrap();
+            for name in ["store.sqlite", "store.sqlite-wal"] {
+                let bytes = std::fs::read(state.join(name)).unwrap();
+                std::fs::write(copy.join(name), bytes).unwrap();
+            }
+            store.delete("job-7").await.unwrap();
+            store.close().await;
+            assert!(!state.join("store.sqlite-wal").exists(), "it was not closed properly");
+            let every = || Query { limit: 100, ..Query::default() };
+            let store = Store::open(state, StoreOptions::default()).unwrap();
+            assert_eq!(store.list(every()).await.unwrap().len(), 39);
+            store.put(row(7)).await.unwrap();
+            assert_eq!(store.health(), Health::Ok);
+            // As a killed process leaves it.
+            let store = Store::open(&copy, StoreOptions::default()).unwrap();
+            assert_eq!(store.list(every()).await.unwrap().len(), 40);
+        });
+    });
+}
+
+#[test]
+fn the_store_works_in_a_state_directory_behind_a_link() {
+    use crate::store::{Store, StoreOptions};
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("real")).unwrap();
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    let thread = std::thread::spawn(move || {
+        confine(&link).unwrap();
+        drop(Store::open(&link, StoreOptions::default()).unwrap());
+    });
+    thread.join().unwrap();
+    assert!(place.path().join("real/store.sqlite").exists());
+}
