@@ -29,7 +29,7 @@ pub struct Entered {
 pub fn enter(launcher: BorrowedFd<'_>, order: &Order, fds: &mut OrderFds) -> Result<Entered, Failure> {
     join_cgroups(order, fds)?;
     take_init_ids(order)?;
-    tie_to_launcher(launcher)?;
+    tie_to_launcher(launcher, order)?;
     make_cgroup_namespace(order)?;
     name_host(order)?;
     bring_loopback_up(order)?;
@@ -38,9 +38,9 @@ pub fn enter(launcher: BorrowedFd<'_>, order: &Order, fds: &mut OrderFds) -> Res
         // Sources first: once the new root is attached, host paths are hidden behind it, and the kernel refuses to
         // clone parts of a tree whose mounts are locked together.
         let sources = root::open_sources(order, fds)?;
-        make_mounts_private()?;
+        make_mounts_private(order)?;
         let new_root = root::make(order, sources)?;
-        pivot(&new_root)?;
+        pivot(order, &new_root)?;
         root::guard_proc(order)?;
         root::finish(order)?;
         // Last of the mount steps: fsmount(2) and open_tree(2) allocate anonymous mount namespaces themselves and would
@@ -67,6 +67,7 @@ pub fn at(step: Step) -> impl Fn(Error) -> Failure {
 /// On v1 a process enters its groups by writing "0" to their `tasks` files, which the launcher opened with its own rights
 /// (the kernel checks the opener's). On v2 the clone did it.
 fn join_cgroups(order: &Order, fds: &mut OrderFds) -> Result<(), Failure> {
+    order.begin(Step::JoinCgroup)?;
     if order.raises(Wall::Cgroup) {
         for tasks in std::mem::take(&mut fds.cgroup_files) {
             file::write_fd(tasks.as_fd(), b"0").map_err(at(Step::JoinCgroup))?;
@@ -77,6 +78,7 @@ fn join_cgroups(order: &Order, fds: &mut OrderFds) -> Result<(), Failure> {
 
 /// Until now init had an id of the host that the namespace does not map: files that it makes would belong to nobody.
 fn take_init_ids(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::InitIds)?;
     if order.raises(Wall::User) && order.plan.identity.init_has_own_id {
         process::set_ids(0, 0).map_err(at(Step::InitIds))?;
     }
@@ -85,7 +87,8 @@ fn take_init_ids(order: &Order) -> Result<(), Failure> {
 
 /// A change of ids clears the parent-death signal, so it is set here; the launcher may have died before, so look. Not
 /// dumpable: the job must not read init's memory, its environment or its fds through /proc.
-fn tie_to_launcher(launcher: BorrowedFd<'_>) -> Result<(), Failure> {
+fn tie_to_launcher(launcher: BorrowedFd<'_>, order: &Order) -> Result<(), Failure> {
+    order.begin(Step::TieToLauncher)?;
     process::set_parent_death_signal_kill().map_err(at(Step::TieToLauncher))?;
     process::set_dumpable(false).map_err(at(Step::TieToLauncher))?;
     // The parent is outside of our pid namespace, so getppid() says 0; its end of the socket says whether it lives.
@@ -99,6 +102,7 @@ fn tie_to_launcher(launcher: BorrowedFd<'_>) -> Result<(), Failure> {
 
 /// After the move into the group: the namespace's root is the group that the caller is in at that moment.
 fn make_cgroup_namespace(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::CgroupNamespace)?;
     if order.raises(Wall::CgroupNamespace) {
         clone::unshare_cgroup_namespace().map_err(at(Step::CgroupNamespace))?;
     }
@@ -106,6 +110,7 @@ fn make_cgroup_namespace(order: &Order) -> Result<(), Failure> {
 }
 
 fn name_host(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::HostName)?;
     if order.raises(Wall::Uts) {
         process::set_hostname(order.plan.hostname.as_bytes()).map_err(at(Step::HostName))?;
         process::set_domainname(b"(none)").map_err(at(Step::HostName))?;
@@ -115,6 +120,7 @@ fn name_host(order: &Order) -> Result<(), Failure> {
 
 /// Test suites of every language bind to 127.0.0.1. There is no other interface, and no way out.
 fn bring_loopback_up(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::Loopback)?;
     if order.raises(Wall::Net) {
         net::bring_loopback_up().map_err(at(Step::Loopback))?;
     }
@@ -122,18 +128,21 @@ fn bring_loopback_up(order: &Order) -> Result<(), Failure> {
 }
 
 /// Nothing that the host mounts from now on reaches in, and nothing that we mount reaches out.
-fn make_mounts_private() -> Result<(), Failure> {
+fn make_mounts_private(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::PrivateMounts)?;
     mount::set_private_recursive_root().map_err(at(Step::PrivateMounts))
 }
 
 /// After pivot_root(2) the host's tree is unmounted: no path leads back.
-fn pivot(new_root: &NewRoot) -> Result<(), Failure> {
+fn pivot(order: &Order, new_root: &NewRoot) -> Result<(), Failure> {
+    order.begin(Step::PivotRoot)?;
     mount::pivot_into(new_root.tree.as_fd()).map_err(at(Step::PivotRoot))
 }
 
 /// Even with every later wall gone, no process here makes another user, mount, net … namespace, and no job takes more than
 /// its share of the inotify pools. Written through an fd of the /proc that is still writable.
 fn write_user_sysctls(order: &Order, new_root: &NewRoot) -> Result<(), Failure> {
+    order.begin(Step::UserSysctls)?;
     let Some(directory) = &new_root.user_sysctls else { return Ok(()) };
     if !order.raises(Wall::User) {
         // Without a user namespace of our own these files are the host's.
@@ -151,6 +160,7 @@ fn write_user_sysctls(order: &Order, new_root: &NewRoot) -> Result<(), Failure> 
 
 /// The rule set is made here, where a failure can still be told well; the job's process puts itself under it.
 fn prepare_landlock(order: &Order) -> Result<Option<landlock::Prepared>, Failure> {
+    order.begin(Step::LandlockRules)?;
     if !order.raises(Wall::Landlock) {
         return Ok(None);
     }
@@ -186,6 +196,7 @@ fn sys_access(access: LandlockAccess) -> landlock::Access {
 
 /// A keyring of its own: nothing that the launcher's session holds can be found or linked. `ENOSYS` means that the kernel
 /// has no keyrings, and then there is nothing to hide.
-pub fn leave_keyring() -> Result<(), Failure> {
+pub fn leave_keyring(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::Keyring)?;
     join_new_session_keyring().map(drop).map_err(at(Step::Keyring))
 }

@@ -117,38 +117,46 @@ pub fn run(order: &Order, entered: &Entered, prepared: &Prepared, failures: Borr
 fn become_job(order: &Order, entered: &Entered, prepared: &Prepared) -> Failure {
     match confine(order, entered, prepared) {
         Err(failure) => failure,
-        Ok(()) => execute(prepared),
+        Ok(()) => execute(order, prepared),
     }
 }
 
 /// Raises the walls that belong to the process.
 fn confine(order: &Order, entered: &Entered, prepared: &Prepared) -> Result<(), Failure> {
     let plan = &order.plan;
+    order.begin(Step::Session)?;
     // A session of its own: no terminal of ours to push input into, and signals to the group reach the job only.
     process::new_session().map_err(at(Step::Session))?;
-    leave_keyring()?;
+    leave_keyring(order)?;
     process::set_umask(plan.command.umask).map_err(at(Step::Stdio))?;
-    connect(&prepared.stdio)?;
+    connect(order, &prepared.stdio)?;
+    order.begin(Step::Affinity)?;
     // So that `nproc`, JVM and Node size themselves by the cpu limit.
     process::set_affinity_count(plan.cpus as usize).map_err(at(Step::Affinity))?;
     set_rlimits(order)?;
     drop_privilege(order, &prepared.workdir)?;
+    order.begin(Step::CloseFiles)?;
     // Whatever was inherited by mistake ends at exec.
     process::cloexec_range_from(3).map_err(at(Step::CloseFiles))?;
+    order.begin(Step::NoNewPrivs)?;
     if order.raises(Wall::NoNewPrivs) {
         // Before landlock and the filter: without it an unprivileged process may load neither.
         process::set_no_new_privs().map_err(at(Step::NoNewPrivs))?;
     }
+    order.begin(Step::Landlock)?;
     if let Some(landlock) = &entered.landlock {
         landlock.restrict_self().map_err(at(Step::Landlock))?;
     }
+    order.begin(Step::OpenStdin)?;
     if let Some(path) = &prepared.stdin_file {
         // With the job's ids, in its root, behind landlock: it reads nothing that the job could not read itself.
         let opened = file::open_input(path).map_err(at(Step::OpenStdin))?;
         process::dup_onto(opened.as_fd(), 0).map_err(at(Step::OpenStdin))?;
     }
+    order.begin(Step::Signals)?;
     // CLONE_CLEAR_SIGHAND leaves ignored signals ignored, and Rust's runtime ignores SIGPIPE.
     process::reset_signals().map_err(at(Step::Signals))?;
+    order.begin(Step::Seccomp)?;
     // Last: from here on only what the profile allows can be called, and exec is the one call that is left.
     for (item, filter) in prepared.filters.iter().enumerate() {
         let failed = |error: Error| Failure { step: Step::Seccomp, item: item as u32, errno: error.errno.0 };
@@ -158,7 +166,8 @@ fn confine(order: &Order, entered: &Entered, prepared: &Prepared) -> Result<(), 
 }
 
 /// 0, 1 and 2. A terminal is the session's own from here on: /dev/tty is it, and its keys send signals to the job.
-fn connect(stdio: &Stdio) -> Result<(), Failure> {
+fn connect(order: &Order, stdio: &Stdio) -> Result<(), Failure> {
+    order.begin(Step::Stdio)?;
     let [stdin, stdout, stderr] = match stdio {
         Stdio::Pipes { stdin, stdout, stderr } => [stdin, stdout, stderr],
         Stdio::Terminal(slave) => [slave, slave, slave],
@@ -166,6 +175,7 @@ fn connect(stdio: &Stdio) -> Result<(), Failure> {
     process::dup_onto(stdin.as_fd(), 0).map_err(at(Step::Stdio))?;
     process::dup_onto(stdout.as_fd(), 1).map_err(at(Step::Stdio))?;
     process::dup_onto(stderr.as_fd(), 2).map_err(at(Step::Stdio))?;
+    order.begin(Step::ControllingTerminal)?;
     match stdio {
         Stdio::Pipes { .. } => Ok(()),
         Stdio::Terminal(slave) => {
@@ -175,6 +185,7 @@ fn connect(stdio: &Stdio) -> Result<(), Failure> {
 }
 
 fn set_rlimits(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::ResourceLimit)?;
     if !order.raises(Wall::Rlimits) {
         return Ok(());
     }
@@ -192,10 +203,12 @@ fn set_rlimits(order: &Order) -> Result<(), Failure> {
 fn drop_privilege(order: &Order, workdir: &CStr) -> Result<(), Failure> {
     let identity = order.plan.identity;
     let capabilities = order.raises(Wall::Capabilities);
+    order.begin(Step::Capabilities)?;
     if capabilities {
         caps::drop_bounding().map_err(at(Step::Capabilities))?;
         process::lock_securebits().map_err(at(Step::Capabilities))?;
     }
+    order.begin(Step::JobIds)?;
     if identity.init_has_own_id {
         process::set_ids(identity.uid, identity.gid).map_err(at(Step::JobIds))?;
     }
@@ -205,6 +218,7 @@ fn drop_privilege(order: &Order, workdir: &CStr) -> Result<(), Failure> {
             return Err(Failure { step: Step::Capabilities, item: 0, errno: Errno::EPERM.0 });
         }
     }
+    order.begin(Step::WorkDirectory)?;
     // With the job's own rights: a directory that the job may not enter is no place to start in. The answer of getcwd()
     // starts with `/` only when the directory lies in our root.
     process::chdir(workdir).map_err(at(Step::WorkDirectory))?;
@@ -216,7 +230,10 @@ fn drop_privilege(order: &Order, workdir: &CStr) -> Result<(), Failure> {
 }
 
 /// Tries each candidate as execvp(3) does, but never hands a file to a shell that it did not ask for.
-fn execute(prepared: &Prepared) -> Failure {
+fn execute(order: &Order, prepared: &Prepared) -> Failure {
+    if let Err(failure) = order.begin(Step::Exec) {
+        return failure;
+    }
     let mut errno = Errno::ENOENT;
     for path in &prepared.candidates {
         let error = process::exec(path, &prepared.argv, &prepared.env);

@@ -52,6 +52,7 @@ fn supervise(proof: &SingleThreaded, launcher: BorrowedFd<'_>) -> Result<(), Fai
     // The modes of what init makes are the plan's, whatever the operator's shell had.
     process::set_umask(0).map_err(at(Step::ReceiveOrder))?;
     let (order, mut fds) = receive_order(launcher)?;
+    order.begin(Step::ReceiveOrder)?;
     let entered = enter::enter(launcher, &order, &mut fds)?;
     let (master, slave) =
         terminal::make(&order)?.map_or((None, None), |pty| (Some(pty.master), Some(pty.slave)));
@@ -60,6 +61,7 @@ fn supervise(proof: &SingleThreaded, launcher: BorrowedFd<'_>) -> Result<(), Fai
     for bytes in &order.init_filters {
         init_filters.push(seccomp::Program::from_bytes(bytes).map_err(at(Step::InitLock))?);
     }
+    order.begin(Step::Fork)?;
     let (failures, failures_end) = pipe::pipe().map_err(at(Step::Fork))?;
     match runtime_sys::clone::fork(proof).map_err(at(Step::Fork))? {
         Cloned::Child => {
@@ -69,7 +71,7 @@ fn supervise(proof: &SingleThreaded, launcher: BorrowedFd<'_>) -> Result<(), Fai
         }
         Cloned::Parent { pid, pidfd } => {
             drop((failures_end, fds, prepared));
-            lock(&init_filters)?;
+            lock(&order, &init_filters)?;
             let theirs: Vec<BorrowedFd<'_>> = [&pidfd].into_iter().chain(&master).map(AsFd::as_fd).collect();
             tell_start(
                 launcher,
@@ -99,7 +101,8 @@ fn receive_order(launcher: BorrowedFd<'_>) -> Result<(Order, OrderFds), Failure>
 
 /// From here on init waits, reaps and writes to its socket: it gives up everything else, so that a job that gains control
 /// of it has gained nothing.
-fn lock(filters: &[seccomp::Program]) -> Result<(), Failure> {
+fn lock(order: &Order, filters: &[seccomp::Program]) -> Result<(), Failure> {
+    order.begin(Step::InitLock)?;
     caps::clear_all().map_err(at(Step::InitLock))?;
     process::set_no_new_privs().map_err(at(Step::InitLock))?;
     for filter in filters {

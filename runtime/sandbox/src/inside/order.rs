@@ -1,6 +1,8 @@
 //! What the launcher tells an init to do: the plan, and how the fds that come with it are to be read.
 
+use crate::inside::step::{Failure, Step};
 use runtime_plan::{launch::LaunchPlan, spec::StdinSource};
+use runtime_sys::Errno;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
@@ -20,6 +22,19 @@ pub struct Order {
     pub trees: Vec<usize>,
     /// Entries whose directory init opens by path and compares with the tree that came for it: the launcher may not clone mounts.
     pub reopened: BTreeMap<usize, String>,
+    /// A step that is to fail, by its place: a fault that an operator asked for. A number that no step has fails nothing.
+    pub fail_at: Option<u32>,
+}
+
+impl Order {
+    /// To be asked at the start of each step, whether or not this plan has anything to do in it: fails with EIO when the order
+    /// says that this one fails.
+    pub fn begin(&self, step: Step) -> Result<(), Failure> {
+        match self.fail_at {
+            Some(place) if place == step.place() => Err(Failure { step, item: 0, errno: Errno::EIO.0 }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The fds of an order, by meaning.
@@ -68,3 +83,7 @@ impl OrderFds {
         Some(OrderFds { pipes, cgroup_files, trees })
     }
 }
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

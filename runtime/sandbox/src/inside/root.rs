@@ -54,6 +54,7 @@ fn fails_at(item: usize) -> impl Fn(Error) -> Failure {
 
 /// Opens what comes from the host, checks that it is what the plan says, and takes away what a job must not have there.
 pub fn open_sources(order: &Order, fds: &mut OrderFds) -> Result<Sources, Failure> {
+    order.begin(Step::RootEntry)?;
     let mut sources = Vec::with_capacity(order.plan.root.len());
     for (item, entry) in order.plan.root.iter().enumerate() {
         sources.push(open_source(order, fds, item, entry).map_err(fails_at(item))?);
@@ -136,6 +137,7 @@ fn open_device(name: &str, number: (u32, u32)) -> Result<OwnedFd, Error> {
 
 /// Makes the root and everything in it.
 pub fn make(order: &Order, mut sources: Sources) -> Result<NewRoot, Failure> {
+    order.begin(Step::MakeRoot)?;
     let failed = |error: Error| Failure { step: Step::MakeRoot, item: 0, errno: error.errno.0 };
     let tree = make_base().map_err(failed)?;
     let stage = mount::open_path(None, STAGE, false).map_err(failed)?;
@@ -267,6 +269,8 @@ fn make_proc(order: &Order, root: &mut NewRoot, source: Option<OwnedFd>) -> Resu
 
 /// Read-only and hidden parts of /proc. Runs inside the new root, so that absolute paths are the job's.
 pub fn guard_proc(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::ProcReadOnly)?;
+    order.begin(Step::ProcMasked)?;
     if !order.raises(Wall::MaskedProc) {
         return Ok(());
     }
@@ -326,6 +330,7 @@ fn mask(opened: &OwnedFd) -> Result<(), Error> {
 
 /// Takes the scratch file system's own mount away (its parts stay) and makes the root read-only.
 pub fn finish(order: &Order) -> Result<(), Failure> {
+    order.begin(Step::ReadOnlyRoot)?;
     let failed = |error: Error| Failure { step: Step::ReadOnlyRoot, item: 0, errno: error.errno.0 };
     mount::detach(c"/.scratch").map_err(failed)?;
     file::remove_dir(c"/.scratch").map_err(failed)?;

@@ -57,12 +57,12 @@ pub enum Step {
     Affinity,
     /// One resource limit.
     ResourceLimit,
-    /// The working directory.
-    WorkDirectory,
     /// The job's ids.
     JobIds,
     /// All five capability sets are emptied and locked.
     Capabilities,
+    /// The working directory.
+    WorkDirectory,
     /// No other file descriptor survives exec.
     CloseFiles,
     /// No exec adds privilege.
@@ -107,9 +107,9 @@ impl Step {
         Step::ControllingTerminal,
         Step::Affinity,
         Step::ResourceLimit,
-        Step::WorkDirectory,
         Step::JobIds,
         Step::Capabilities,
+        Step::WorkDirectory,
         Step::CloseFiles,
         Step::NoNewPrivs,
         Step::Landlock,
@@ -153,9 +153,9 @@ impl Step {
             Step::ControllingTerminal => "take the terminal",
             Step::Affinity => "set the cpu affinity",
             Step::ResourceLimit => "set the resource limit",
-            Step::WorkDirectory => "enter the working directory",
             Step::JobIds => "take the job's ids",
             Step::Capabilities => "drop the capabilities",
+            Step::WorkDirectory => "enter the working directory",
             Step::CloseFiles => "close inherited files",
             Step::NoNewPrivs => "set no_new_privs",
             Step::Landlock => "restrict itself with landlock",

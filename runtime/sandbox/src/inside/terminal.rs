@@ -26,6 +26,7 @@ pub struct Pty {
 
 /// Makes the terminal of the plan, if it has one.
 pub fn make(order: &Order) -> Result<Option<Pty>, Failure> {
+    order.begin(Step::Terminal)?;
     make_pty(order).map_err(at(Step::Terminal))
 }
 

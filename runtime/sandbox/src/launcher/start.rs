@@ -282,6 +282,7 @@ impl Launcher {
             cgroup_files: attach.len(),
             trees: trees.keys().copied().collect(),
             reopened,
+            fail_at: None,
             plan,
         };
         let fds: Vec<BorrowedFd<'_>> =
