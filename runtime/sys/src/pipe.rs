@@ -35,6 +35,22 @@ pub fn splice_to_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64, max
     .act("splice")
 }
 
+/// Moves up to `max` bytes from a terminal's master side (or another pipe) into a pipe, without waiting. The kernel looks for
+/// room in the pipe before it reads from the terminal (`copy_splice_read`, Linux 6.5; a buffer of its own before), so no byte
+/// is taken that has no place. The terminal itself must be in nonblocking mode: it does not know the flag of splice(2).
+///
+/// # Errors
+/// `EAGAIN` when nothing waits, and when the pipe is full; `EIO` when nobody has the terminal open any more and all is read.
+pub fn splice_to_pipe(from: BorrowedFd<'_>, to: BorrowedFd<'_>, max: usize) -> Result<usize> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    rustix::io::retry_on_intr(|| rustix::pipe::splice(from, None, to, None, max, flags)).act("splice")
+}
+
+/// Makes reads and writes of this open file answer `EAGAIN` instead of waiting, for everybody who has it (`FIONBIO`).
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
+    rustix::io::ioctl_fionbio(fd, true).act("set nonblocking")
+}
+
 /// How many bytes wait in a pipe or socket (`FIONREAD`).
 pub fn bytes_waiting(fd: BorrowedFd<'_>) -> Result<u64> {
     rustix::io::ioctl_fionread(fd).act("count waiting bytes")
@@ -80,6 +96,32 @@ mod tests {
         let refused = splice_to_file(reader.as_fd(), file.as_fd(), 0, 1).expect_err("appending");
         assert_eq!(refused.errno, Errno::EINVAL);
         assert_eq!(bytes_waiting(reader.as_fd()).expect("count"), 1);
+    }
+
+    #[test]
+    fn a_terminal_goes_into_a_pipe_and_what_has_no_room_stays_in_the_terminal() {
+        let pty = nix::pty::openpty(None, None).expect("a terminal");
+        let (master, slave) = (pty.master, pty.slave);
+        set_nonblocking(master.as_fd()).expect("nonblocking");
+        let mut mode = rustix::termios::tcgetattr(&slave).expect("mode");
+        mode.make_raw();
+        rustix::termios::tcsetattr(&slave, rustix::termios::OptionalActions::Now, &mode).expect("raw");
+        let (reader, writer) = pipe().expect("pipe");
+        set_size(writer.as_fd(), 4096).expect("a small pipe");
+        let splice = || splice_to_pipe(master.as_fd(), writer.as_fd(), 65_536).map_err(|error| error.errno);
+        assert_eq!(splice(), Err(Errno::EAGAIN));
+        write_fd(slave.as_fd(), b"seen ").expect("write");
+        assert_eq!(splice(), Ok(5));
+        // One slot of one page: the pipe is full now, and the rest waits in the terminal.
+        write_fd(slave.as_fd(), b"kept").expect("write");
+        drop(slave);
+        assert_eq!(splice(), Err(Errno::EAGAIN));
+        let mut bytes = [0; 16];
+        assert_eq!(crate::file::read_fd(reader.as_fd(), &mut bytes).expect("read"), 5);
+        assert_eq!(splice(), Ok(4));
+        assert_eq!(crate::file::read_fd(reader.as_fd(), &mut bytes).expect("read"), 4);
+        assert_eq!(&bytes[..4], b"kept");
+        assert_eq!(splice(), Err(Errno::EIO));
     }
 
     #[test]
