@@ -4,13 +4,17 @@
 
 mod job;
 mod outcome;
+mod output;
+mod request;
 mod spec;
 
-pub use job::{finished_to_wire, job_to_wire, started_to_wire, state_from_wire, state_to_wire};
+pub use job::{finished_to_wire, job_to_wire, row_state, started_to_wire, state_from_wire, state_to_wire};
 pub use outcome::{enforcement_to_wire, exit_status, outcome_to_wire};
-pub use spec::{on_disconnect_from_wire, spec_from_wire};
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub use output::{Piece, piece_to_wire};
+pub use request::{
+    Caller, duration_up_to, labels_from_wire, micros, org_from_wire, request_from_wire, wanted_from_wire,
+};
+pub use spec::size_from_wire;
 
 /// Microseconds as the wire's duration.
 pub fn duration_from_us(us: u64) -> prost_types::Duration {
@@ -20,14 +24,12 @@ pub fn duration_from_us(us: u64) -> prost_types::Duration {
     }
 }
 
-/// A time as the wire's timestamp.
-pub fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    prost_types::Timestamp::from(time)
-}
-
 /// Microseconds since 1970 as the wire's timestamp.
 pub fn timestamp_from_us(us: u64) -> prost_types::Timestamp {
-    timestamp(UNIX_EPOCH + Duration::from_micros(us))
+    prost_types::Timestamp {
+        seconds: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(us % 1_000_000 * 1_000).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Every status carries a google.rpc.ErrorInfo with one of these reasons, and a RetryInfo when trying again can help.
 //! `proto/ERRORS.md` is this list; a test holds them together.
 
-use crate::jobs::{NotFound, NotTaken};
+use crate::jobs::{NotDeleted, NotFound, NotTaken};
+use crate::store::StoreError;
 use runtime_plan::link::{Refusal, RefusalReason};
 use runtime_plan::spec::SpecError;
 use std::collections::HashMap;
@@ -64,6 +65,16 @@ reasons! {
     BadWorkdir "BAD_WORKDIR" InvalidArgument None, "The working directory is not absolute, has `..`, or is too long.", "Give an absolute path inside the sandbox, for example /workspace/src.";
     BadProfileName "BAD_PROFILE_NAME" InvalidArgument None, "The text cannot be a profile's name.", "Use a name that NodeService.Profiles lists.";
     BadDuration "BAD_DURATION" InvalidArgument None, "A duration is negative, under 1 ms, or out of range.", "Give at least 1 ms.";
+    BadTimestamp "BAD_TIMESTAMP" InvalidArgument None, "A time is out of the range of a timestamp.", "Give seconds since 1970 and 0 to 999 999 999 nanoseconds.";
+    BadStdinFile "BAD_STDIN_FILE" InvalidArgument None, "The file for stdin is not absolute, has `..`, or is too long.", "Give an absolute path inside the sandbox, for example /workspace/input.";
+    BadTerminal "BAD_TERMINAL" InvalidArgument None, "A terminal's size or type is out of range.", "Give 1 to 4 096 lines and columns, and a type such as xterm-256color.";
+    BadId "BAD_ID" InvalidArgument None, "A uid or gid inside is out of range.", "Give 1 to 65 533.";
+    BadLabel "BAD_LABEL" InvalidArgument None, "There are more than 64 labels, or one is out of bounds.", "Use keys of 1 to 63 of a-z 0-9 . _ / - and values of at most 255 bytes.";
+    BadOrg "BAD_ORG" InvalidArgument None, "The text cannot be an organisation's name.", "Use 1 to 64 of a-z 0-9 - _.";
+    BadPriority "BAD_PRIORITY" InvalidArgument None, "The priority is out of range.", "Give -100 to 100.";
+    BadKey "BAD_KEY" InvalidArgument None, "The idempotency key is over 128 bytes, or not printable ASCII.", "Use a UUID, for example.";
+    BadKeep "BAD_KEEP" InvalidArgument None, "`keep_output_bytes` is below 64 KiB.", "Ask for at least 65 536, or leave it out to keep all.";
+    Contradiction "CONTRADICTION" InvalidArgument None, "Two fields exclude each other.", "Leave out one of those that the text names.";
     BadEnum "BAD_ENUM" InvalidArgument None, "A field has a number that this version does not know.", "Use a value of this API version; NodeService.Info tells the level.";
     MissingStart "MISSING_START" InvalidArgument None, "The first message of the stream is not `start`, or has no spec.", "Send `start` first.";
     UnexpectedStart "UNEXPECTED_START" InvalidArgument None, "`start` came again on the same stream.", "Send it once; open another stream for another job.";
@@ -75,7 +86,12 @@ reasons! {
     ReasonTooLong "REASON_TOO_LONG" InvalidArgument None, "The words of a cancel are over 1 024 bytes.", "Shorten them.";
     JobNotFound "JOB_NOT_FOUND" NotFound None, "There is no such job, or its record has expired.", "JobService.List shows the jobs that are known.";
     JobAmbiguous "JOB_AMBIGUOUS" InvalidArgument None, "Several ids begin so.", "Give more of the id.";
-    BadPage "BAD_PAGE" InvalidArgument None, "The page size is over 1 000, or the token is not one of ours.", "Ask for at most 1 000; pass the token as it came.";
+    BadPage "BAD_PAGE" InvalidArgument None, "The page size is over 1 000, or the token is not one of ours or belongs to another filter.", "Ask for at most 1 000; pass the token as it came, with the same filter.";
+    BadResumeToken "BAD_RESUME_TOKEN" InvalidArgument None, "The resume token is not one of ours, belongs to another filter, or to records that are gone.", "Pass the token as it came, with the same filter; or watch from the start without one.";
+    KeyConflict "KEY_CONFLICT" AlreadyExists None, "The idempotency key names another job, whose spec is not this one.", "Use a new key for a new spec; the text names the job that has this one.";
+    JobNotFinished "JOB_NOT_FINISHED" FailedPrecondition None, "The job is not over, so its record stays.", "Cancel it and wait for its end, then delete it.";
+    JobNotRunning "JOB_NOT_RUNNING" FailedPrecondition None, "The command does not run: it waits for its turn, is being started, or is over.", "JobService.Get tells the state; JobService.Cancel ends a job that waits.";
+    NoTerminal "NO_TERMINAL" FailedPrecondition None, "The job has no terminal whose size could change.", "Set `terminal` in the spec.";
     UnknownProfile "UNKNOWN_PROFILE" NotFound None, "There is no such profile.", "NodeService.Profiles lists them.";
     ProfileNotAllowed "PROFILE_NOT_ALLOWED" PermissionDenied None, "The policy does not allow this profile.", "Use another one, or ask the operator.";
     LimitOutOfRange "LIMIT_OUT_OF_RANGE" InvalidArgument None, "A limit is above the policy's ceiling, below its floor, or fixed by the profile.", "Ask for a value within the bound that the text names.";
@@ -83,9 +99,16 @@ reasons! {
     WallUnavailable "WALL_UNAVAILABLE" FailedPrecondition None, "A wall that the profile requires cannot be built on this host.", "`runtime doctor` shows what mends it.";
     TooManyJobs "TOO_MANY_JOBS" ResourceExhausted Some(1), "The launcher has no room for one more job.", "Try again later.";
     QueueFull "QUEUE_FULL" ResourceExhausted Some(1), "As many jobs run and wait as the policy allows.", "Try again later.";
+    StateFull "STATE_FULL" ResourceExhausted Some(10), "There is no space for records: new jobs are refused, those that run go on.", "Free space in the state directory; it is noticed by itself.";
+    StateReadOnly "STATE_READ_ONLY" Unavailable Some(10), "The state directory's file system is read-only: new jobs are refused, those that run go on.", "Mount it writable; it is noticed by itself.";
+    StateUnavailable "STATE_UNAVAILABLE" Unavailable Some(5), "The records cannot be reached at this moment: the disk fails, or too much waits to be written.", "Try again later; NodeService.Info and the daemon's log have the cause.";
+    StateBroken "STATE_BROKEN" Internal None, "The records are damaged, or of another version.", "NodeService.Info and the daemon's log say what to do.";
     HostResources "HOST_RESOURCES" ResourceExhausted Some(5), "The host could not give what the job needs: descriptors, memory, ids, a cgroup.", "Try again later; the daemon's log has the cause.";
     LogUnavailable "LOG_UNAVAILABLE" ResourceExhausted Some(5), "The job's log could not be made or read.", "Look at the free space and the rights of the state directory.";
     DuplicateJob "DUPLICATE_JOB" Internal Some(1), "The id of the job is taken.", "Try again: a new id is chosen.";
+    Draining "DRAINING" Unavailable Some(30), "The operator wants no new jobs: those that run finish.", "Try again later, or on another host.";
+    ServerRestarting "SERVER_RESTARTING" Unavailable Some(1), "Another server takes over, as for an upgrade: jobs run on.", "Call again, with the cursors or the token after what came last.";
+    ConnectionDropped "CONNECTION_DROPPED" Unavailable Some(1), "The stream was broken off by `--fault drop-connection-after`.", "Call again, with the cursors after what came last.";
     ShuttingDown "SHUTTING_DOWN" Unavailable Some(5), "The daemon is on its way down.", "Try again when it is back.";
     LauncherGone "LAUNCHER_GONE" Unavailable Some(5), "The launcher has ended, and its jobs with it.", "Try again when the daemon is back.";
     PlanTooLarge "PLAN_TOO_LARGE" ResourceExhausted None, "The plan is over 3 MiB.", "Shorten argv or the environment.";
@@ -115,6 +138,10 @@ pub fn from_spec(error: &SpecError) -> Status {
         SpecError::DuplicateVariable { .. } => Reason::DuplicateVariable,
         SpecError::BadWorkdir { .. } => Reason::BadWorkdir,
         SpecError::BadProfileName { .. } => Reason::BadProfileName,
+        SpecError::BadStdinFile { .. } => Reason::BadStdinFile,
+        SpecError::StdinWithTerminal => Reason::Contradiction,
+        SpecError::BadTerminal { .. } => Reason::BadTerminal,
+        SpecError::BadId { .. } => Reason::BadId,
     };
     reason.status(error.to_string())
 }
@@ -144,12 +171,30 @@ pub fn from_not_taken(not_taken: &NotTaken) -> Status {
         NotTaken::ShuttingDown => {
             Reason::ShuttingDown.status("the daemon is on its way down: try again when it is back")
         }
+        NotTaken::Draining => Reason::Draining.status(
+            "the daemon takes no new jobs, and finishes those that run: try again later, or on another host",
+        ),
+        NotTaken::KeyConflict { job_id } => Reason::KeyConflict.status(format!(
+            "the idempotency key belongs to {job_id}, whose spec is another one: use a new key"
+        )),
+        NotTaken::Store(error) => from_store(error),
     }
+}
+
+/// The status of what the store does not do.
+pub fn from_store(error: &StoreError) -> Status {
+    let reason = match error {
+        StoreError::NoSpace(_) => Reason::StateFull,
+        StoreError::ReadOnly(_) => Reason::StateReadOnly,
+        _ if error.is_transient() => Reason::StateUnavailable,
+        _ => Reason::StateBroken,
+    };
+    reason.status(error.to_string())
 }
 
 /// The status of an id that names no job.
 pub fn from_not_found(id: &str, not_found: &NotFound) -> Status {
-    let id: String = id.chars().take(80).collect();
+    let id = shown(id);
     match not_found {
         NotFound::Unknown => Reason::JobNotFound.status(format!(
             "there is no job {id:?}, or its record has expired: `runtime ps` lists the jobs"
@@ -158,13 +203,45 @@ pub fn from_not_found(id: &str, not_found: &NotFound) -> Status {
             "several ids begin with {id:?}, such as {}: give more of it",
             candidates.join(", ")
         )),
+        NotFound::Store(error) => from_store(error),
     }
+}
+
+/// The status of a record that is not removed.
+pub fn from_not_deleted(id: &str, not_deleted: &NotDeleted) -> Status {
+    match not_deleted {
+        NotDeleted::Unknown => Reason::JobNotFound.status(format!(
+            "there is no job {:?}, or its record has expired; a whole id is needed here: `runtime ps` lists the jobs",
+            shown(id)
+        )),
+        NotDeleted::NotFinished => Reason::JobNotFinished
+            .status(format!("{id} is not over: cancel it and wait for its end, then delete it")),
+        NotDeleted::Store(error) => from_store(error),
+    }
+}
+
+/// The start of what a caller named, for a sentence.
+fn shown(id: &str) -> String {
+    id.chars().take(80).collect()
 }
 
 /// The status of every call once the launcher is gone.
 pub fn launcher_gone() -> Status {
     Reason::LauncherGone
         .status("the launcher has ended, and its jobs with it: try again when the daemon is back")
+}
+
+/// The status of every stream when another server takes over.
+pub fn server_restarting() -> Status {
+    Reason::ServerRestarting
+        .status("another server takes over, and jobs run on: call again, with the cursors after what came last")
+}
+
+/// The name of the reason in a status of ours.
+pub fn reason_of(status: &Status) -> Option<&'static str> {
+    let details = status.get_error_details();
+    let name = &details.error_info()?.reason;
+    Reason::ALL.iter().map(|reason| reason.name()).find(|known| known == name)
 }
 
 #[cfg(test)]
@@ -223,6 +300,7 @@ mod tests {
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason.name(), DOMAIN));
             let retry = details.retry_info().and_then(|retry| retry.retry_delay);
             assert_eq!(retry.map(|delay| delay.as_secs()), reason.retry_s());
+            assert_eq!(reason_of(&status), Some(reason.name()));
         }
     }
 }

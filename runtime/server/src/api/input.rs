@@ -1,10 +1,11 @@
-//! What a client sends to a job that exists: stdin, its end, signals, the cancel.
+//! What a client sends to a job that exists: stdin, its end, signals, the terminal's size, the cancel.
 //!
 //! Messages of one stream are taken in order. While the job does not read its stdin, the later ones wait behind (at
 //! most 4 pieces are taken ahead): a client that wants the end of such a job calls JobService.Cancel.
 
+use super::convert::size_from_wire;
 use super::errors::Reason;
-use crate::jobs::{Command, Job, StdinPiece};
+use crate::jobs::{Command, Job, NotDone, StdinPiece};
 use runtime_plan::link::REASON_BYTES_MAX;
 use runtime_proto::v1::{self, job_input::Input};
 use tokio_stream::{Stream, StreamExt};
@@ -64,7 +65,7 @@ pub(super) async fn pass_on<M: Later>(
         match message {
             Ok(message) => take(job, by, message.input()?).await?,
             Err(error) => {
-                tracing::debug!(job = %job.id, code = ?error.code(), "the client's messages ended");
+                tracing::debug!(job = %job.record.id, code = ?error.code(), "the client's messages ended");
                 return Ok(());
             }
         }
@@ -84,14 +85,37 @@ async fn take(job: &Job, by: &str, message: v1::JobInput) -> Result<(), Status> 
         }
         Input::Stdin(bytes) => feed(job, StdinPiece::Bytes(bytes)).await,
         Input::CloseStdin(_) => feed(job, StdinPiece::Close).await,
-        Input::Signal(v1::SignalInput { signal }) if (1..=64).contains(&signal) => {
-            job.command(Command::Signal(signal)).await;
+        Input::Signal(v1::SignalInput { signal: number }) => {
+            let command = Command::Signal { signal: signal(number)?, all: false };
+            if let Err(why) = job.command(command).await {
+                // The stream tells when the command starts and ends: whoever sent this could not know it yet.
+                tracing::debug!(job = %job.record.id, ?why, "no signal was sent");
+            }
             Ok(())
         }
-        Input::Signal(v1::SignalInput { signal }) => {
-            Err(Reason::BadSignal.status(format!("{signal} is no signal: give a number from 1 to 64")))
-        }
         Input::Cancel(v1::CancelInput { reason, kill }) => cancel(job, by, reason, kill).await,
+        Input::Resize(size) => resize(job, size).await,
+    }
+}
+
+/// The number of a signal.
+///
+/// # Errors
+/// When it is none of signal(7).
+pub(super) fn signal(number: i32) -> Result<i32, Status> {
+    if (1..=64).contains(&number) {
+        return Ok(number);
+    }
+    Err(Reason::BadSignal.status(format!("{number} is no signal: give a number from 1 to 64")))
+}
+
+async fn resize(job: &Job, size: v1::Resize) -> Result<(), Status> {
+    let (rows, columns) = size_from_wire(size)?;
+    match job.command(Command::Resize { rows, columns }).await {
+        Ok(()) | Err(NotDone::NotRunning) => Ok(()),
+        Err(NotDone::NoTerminal) => {
+            Err(Reason::NoTerminal.status("the job has no terminal: set `terminal` in its spec"))
+        }
     }
 }
 
@@ -105,7 +129,9 @@ pub(super) async fn cancel(job: &Job, by: &str, reason: String, kill: bool) -> R
             format!("the reason is {} bytes, over the bound of {REASON_BYTES_MAX}: shorten it", reason.len());
         return Err(Reason::ReasonTooLong.status(text));
     }
-    job.command(Command::Cancel { by: by.to_owned(), reason, kill }).await;
+    if let Err(why) = job.command(Command::Cancel { by: by.to_owned(), reason, kill }).await {
+        tracing::debug!(job = %job.record.id, ?why, "nothing is left to cancel");
+    }
     Ok(())
 }
 

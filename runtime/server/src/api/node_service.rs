@@ -1,33 +1,57 @@
-//! NodeService: Info, Doctor, Profiles. All of it is what the launcher said when it greeted us.
+//! NodeService: Info, Doctor, Profiles, Drain. Most of it is what the launcher said when it greeted us.
 
-use super::{API_LEVEL, REQUEST_BYTES_MAX};
-use crate::jobs::Registry;
+use super::convert::duration_up_to;
+use super::errors::{Reason, reason_of};
+use super::{API_LEVEL, Context, REQUEST_BYTES_MAX};
+use crate::jobs::ServingState;
 use runtime_plan::doctor::{Finding, FindingState};
 use runtime_plan::limit::LimitRequest;
-use runtime_plan::link::Welcome;
 use runtime_proto::v1::{self, node_service_server::NodeService};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
+
+/// How long a drain may let jobs run on.
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// The service.
 #[derive(Debug)]
 pub struct NodeApi {
-    registry: Arc<Registry>,
-    welcome: Arc<Welcome>,
+    context: Arc<Context>,
 }
 
 impl NodeApi {
-    /// Tells what the launcher said.
-    pub fn new(registry: Arc<Registry>, welcome: Arc<Welcome>) -> NodeApi {
-        NodeApi { registry, welcome }
+    /// Tells about this.
+    pub fn new(context: Arc<Context>) -> NodeApi {
+        NodeApi { context }
+    }
+
+    fn try_drain(&self, request: v1::DrainRequest) -> Result<v1::DrainResponse, Status> {
+        let deadline = duration_up_to("deadline", request.deadline, DRAIN_MAX)?;
+        let registry = &self.context.registry;
+        match (request.undo, deadline) {
+            (true, Some(_)) => {
+                return Err(Reason::Contradiction
+                    .status("a drain is undone at once: leave out `deadline` or `undo`"));
+            }
+            (true, None) => registry.undo_drain(),
+            (false, deadline) => registry.drain(deadline),
+        }
+        let counts = registry.counts();
+        let jobs_running = counts.running.saturating_add(counts.starting);
+        Ok(v1::DrainResponse { jobs_running, jobs_queued: counts.queued })
     }
 }
 
 #[tonic::async_trait]
 impl NodeService for NodeApi {
     async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoResponse>, Status> {
-        let (facts, policy) = (&self.welcome.facts, &self.welcome.policy);
-        let (jobs_running, jobs_queued) = self.registry.counts();
+        let welcome = &self.context.welcome;
+        let facts = &welcome.facts;
+        let rules = Arc::clone(&self.context.rules.borrow());
+        let counts = self.context.registry.counts();
+        let totals = self.context.registry.totals();
+        let serving = self.context.registry.serving().borrow().clone();
         Ok(Response::new(v1::InfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api_level: API_LEVEL,
@@ -37,19 +61,39 @@ impl NodeService for NodeApi {
             cgroup_version: facts.cgroup.version.map_or("none", |version| version.name()).to_owned(),
             cgroup_controllers: facts.cgroup.controllers.clone(),
             cpus: facts.cpus,
-            jobs_running_max: policy.jobs_running_max,
-            jobs_queued_max: policy.jobs_queued_max,
+            jobs_running_max: rules.policy.jobs_running_max,
+            jobs_queued_max: rules.policy.jobs_queued_max,
             request_bytes_max: REQUEST_BYTES_MAX as u64,
-            ceilings: Some(limits_to_wire(&policy.ceilings)),
-            jobs_running,
-            jobs_queued,
+            ceilings: Some(limits_to_wire(&rules.policy.ceilings)),
+            jobs_running: counts.running.saturating_add(counts.starting),
+            jobs_queued: counts.queued,
+            state: match serving.state {
+                ServingState::Serving => v1::ServingState::Serving,
+                ServingState::Draining => v1::ServingState::Draining,
+                ServingState::Degraded => v1::ServingState::Degraded,
+            }
+            .into(),
+            problems: serving.problems,
+            server_generation: welcome.generation,
+            launcher_instance: welcome.launcher.instance.clone(),
+            launcher_pid: welcome.launcher.pid,
+            records: totals.records,
+            output_bytes: totals.output_bytes,
         }))
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
+        let drained = self.try_drain(request.into_inner());
+        if let Some(reason) = drained.as_ref().err().and_then(reason_of) {
+            self.context.metrics.refused(reason);
+        }
+        drained.map(Response::new)
     }
 
     async fn doctor(&self, _: Request<v1::DoctorRequest>) -> Result<Response<v1::DoctorResponse>, Status> {
         Ok(Response::new(v1::DoctorResponse {
-            findings: self.welcome.findings.iter().map(finding_to_wire).collect(),
-            default_profile_runs: self.welcome.default_profile_runs,
+            findings: self.context.welcome.findings.iter().map(finding_to_wire).collect(),
+            default_profile_runs: self.context.welcome.default_profile_runs,
         }))
     }
 
@@ -57,7 +101,8 @@ impl NodeService for NodeApi {
         &self,
         _: Request<v1::ProfilesRequest>,
     ) -> Result<Response<v1::ProfilesResponse>, Status> {
-        let profiles = self.welcome.profiles.iter().map(|profile| v1::ProfileSummary {
+        let rules = Arc::clone(&self.context.rules.borrow());
+        let profiles = rules.profiles.iter().map(|profile| v1::ProfileSummary {
             name: profile.name.clone(),
             description: profile.description.clone(),
             origin: profile.origin.clone(),

@@ -36,7 +36,7 @@ pub fn exit_status(outcome: &Outcome) -> u32 {
             127 => 127,
             _ => STATUS_OURS,
         },
-        Outcome::HostOom => STATUS_SIGNAL + SIGKILL,
+        Outcome::HostOom { .. } => STATUS_SIGNAL + SIGKILL,
         Outcome::Lost { .. } => STATUS_OURS,
     }
 }
@@ -47,7 +47,7 @@ pub fn outcome_to_wire(finished: &Finished) -> v1::Outcome {
     v1::Outcome {
         cause: Some(cause_to_wire(&report.outcome)),
         limits_hit: report.limits_hit.iter().map(limit_hit_to_wire).collect(),
-        usage: Some(usage_to_wire(&report.usage)),
+        usage: Some(usage_to_wire(&report.usage, finished.stdout_bytes.saturating_add(finished.stderr_bytes))),
         exit_status: exit_status(&report.outcome),
         stdout_bytes: finished.stdout_bytes,
         stderr_bytes: finished.stderr_bytes,
@@ -59,16 +59,20 @@ fn cause_to_wire(outcome: &Outcome) -> v1::outcome::Cause {
     use v1::outcome::Cause;
     match outcome {
         Outcome::Exited { code } => Cause::Exited(v1::ExitedOutcome { code: *code }),
-        Outcome::Signalled { signal, core_dumped } => {
-            Cause::Signalled(v1::SignalledOutcome { signal: *signal, core_dumped: *core_dumped })
-        }
+        Outcome::Signalled { signal, core_dumped, evidence } => Cause::Signalled(v1::SignalledOutcome {
+            signal: *signal,
+            core_dumped: *core_dumped,
+            evidence: evidence.clone(),
+        }),
         Outcome::Limit(hit) => Cause::Limit(limit_hit_to_wire(hit)),
         Outcome::Denied { syscall } => Cause::Denied(v1::DeniedOutcome { syscall: *syscall }),
         Outcome::Cancelled { by, reason } => {
             Cause::Cancelled(v1::CancelledOutcome { by: by.clone(), reason: reason.clone() })
         }
         Outcome::SpawnFailed(failure) => Cause::SpawnFailed(spawn_failure_to_wire(failure)),
-        Outcome::HostOom => Cause::HostOom(v1::HostOomOutcome {}),
+        Outcome::HostOom { evidence } => {
+            Cause::HostOom(v1::HostOomOutcome { evidence: evidence.clone() })
+        }
         Outcome::Lost { why } => Cause::Lost(v1::LostOutcome { why: why.clone() }),
     }
 }
@@ -95,7 +99,7 @@ fn limit_hit_to_wire(hit: &LimitHit) -> v1::LimitHit {
     }
 }
 
-fn usage_to_wire(usage: &Usage) -> v1::Usage {
+fn usage_to_wire(usage: &Usage, output_bytes: u64) -> v1::Usage {
     v1::Usage {
         cpu_user: usage.cpu_user_us.map(duration_from_us),
         cpu_system: usage.cpu_system_us.map(duration_from_us),
@@ -107,6 +111,7 @@ fn usage_to_wire(usage: &Usage) -> v1::Usage {
         queue_time: usage.queue_us.map(duration_from_us),
         spawn_time: usage.spawn_us.map(duration_from_us),
         run_time: usage.run_us.map(duration_from_us),
+        output_bytes: Some(output_bytes),
     }
 }
 

@@ -1,0 +1,145 @@
+//! Watch: changes of many jobs, for one client.
+//!
+//! It asks the store what changed since the last look, at the client's pace. Of a job that changed several times
+//! meanwhile only the last state is told, so a slow watcher costs nobody memory, and misses no end.
+
+use super::client::{Client, Over};
+use super::errors::{from_store, server_restarting};
+use super::token::{Before, Filter, Place, resume_token};
+use super::{Context, HEARTBEAT};
+use crate::jobs::What;
+use crate::store::{Query, RowState};
+use runtime_proto::v1::{self, watch_response::Event};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Changes that are fetched at a time.
+const CHANGES_AT_ONCE: usize = 256;
+/// Jobs of the beginning that are fetched at a time.
+const JOBS_AT_ONCE: usize = 256;
+/// How long changes gather between two looks: many jobs may change many times in it.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// One client that watches.
+pub(super) struct Watcher {
+    pub(super) context: Arc<Context>,
+    pub(super) client: Client<v1::WatchResponse>,
+    pub(super) filter: Filter,
+    pub(super) place: Place,
+}
+
+impl Watcher {
+    /// Returns when the client has gone or another server takes over.
+    pub(super) async fn watch(mut self) {
+        let context = Arc::clone(&self.context);
+        // What ends the stream ends it in the middle of a long answer, too.
+        let status = tokio::select! {
+            Over = self.tell_all() => return,
+            () = context.retired() => server_restarting(),
+        };
+        let Over = self.client.give_up(status).await;
+    }
+
+    async fn tell_all(&mut self) -> Over {
+        match self.try_tell_all().await {
+            Ok(never) => match never {},
+            Err(over) => over,
+        }
+    }
+
+    async fn try_tell_all(&mut self) -> Result<std::convert::Infallible, Over> {
+        let mut changes = self.context.registry.watch_changes();
+        self.tell_beginning().await?;
+        let mut quiet_until = Instant::now() + HEARTBEAT;
+        loop {
+            changes.mark_unchanged();
+            if self.tell_changes().await? {
+                quiet_until = Instant::now() + HEARTBEAT;
+            }
+            tokio::select! {
+                () = self.client.gone() => return Err(Over),
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return Err(self.client.give_up(server_restarting()).await);
+                    }
+                    tokio::time::sleep(GATHER).await;
+                }
+                () = tokio::time::sleep_until(quiet_until) => {
+                    self.tell(Event::Heartbeat(v1::Heartbeat {})).await?;
+                    quiet_until = Instant::now() + HEARTBEAT;
+                }
+            }
+        }
+    }
+
+    /// Every job that was not over when the watch began. Those that end meanwhile come as changes.
+    async fn tell_beginning(&mut self) -> Result<(), Over> {
+        while let Some(before) = self.place.before.clone() {
+            let before_id = match before {
+                Before::All => None,
+                Before::Id(id) => Some(id),
+            };
+            let states = vec![RowState::Queued, RowState::Starting, RowState::Running];
+            let query = Query { states, before_id, limit: JOBS_AT_ONCE, ..query(&self.filter) };
+            let jobs = match self.context.registry.list(query).await {
+                Ok(jobs) => jobs,
+                Err(error) => return Err(self.client.give_up(from_store(&error)).await),
+            };
+            if jobs.is_empty() {
+                self.place.before = None;
+            }
+            for job in jobs {
+                self.place.before = Some(Before::Id(job.record.id.to_string()));
+                let job = self.context.wire(&job);
+                self.tell(Event::Job(job)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What changed up to now. Whether there was anything to tell.
+    async fn tell_changes(&mut self) -> Result<bool, Over> {
+        let mut told = false;
+        loop {
+            let query = query(&self.filter);
+            let found = self.context.registry.changes_after(self.place.change, &query, CHANGES_AT_ONCE).await;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => return Err(self.client.give_up(from_store(&error)).await),
+            };
+            for change in found.changes {
+                self.place.change = change.change;
+                told = true;
+                match change.what {
+                    What::Job(job) => {
+                        let job = self.context.wire(&job);
+                        self.tell(Event::Job(job)).await?;
+                    }
+                    What::Removed(id) => self.tell(Event::RemovedJobId(id)).await?,
+                }
+            }
+            self.place.change = self.place.change.max(found.upto);
+            if !found.more {
+                return Ok(told);
+            }
+        }
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Over> {
+        let resume_token = resume_token(&self.filter, &self.place);
+        self.client.tell(v1::WatchResponse { event: Some(event), resume_token }).await
+    }
+}
+
+/// The filter as the store has it.
+pub(super) fn query(filter: &Filter) -> Query {
+    Query {
+        org: filter.org.clone(),
+        profile: filter.profile.clone(),
+        labels: filter.labels.clone(),
+        created_after_us: filter.created_after_us,
+        created_before_us: filter.created_before_us,
+        ..Query::default()
+    }
+}
