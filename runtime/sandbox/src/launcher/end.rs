@@ -10,7 +10,7 @@ use crate::launcher::{
     verdict,
 };
 use runtime_plan::{
-    launch::TreeLimits,
+    launch::{LaunchPlan, TreeLimits},
     limit::LimitName,
     link::{self, JobId, MeasuredLimit, ToServer},
     outcome::{ExitReport, Usage},
@@ -18,6 +18,10 @@ use runtime_plan::{
 use runtime_sys::{Errno, Error, cgroup, pidfd, proc, time};
 use std::{os::fd::AsFd, time::Duration};
 
+/// signal(7).
+const SIGHUP: i32 = 1;
+/// signal(7).
+const SIGCONT: i32 = 18;
 /// signal(7).
 const SIGTERM: i32 = 15;
 /// signal(7).
@@ -71,7 +75,8 @@ impl Launcher {
             Some(leader) if !kill => {
                 if job.times.kill.is_none() {
                     job.times.kill = Some(now + Duration::from_millis(job.plan.limits.kill_grace_ms));
-                    let sent = pidfd::send_signal_to_group(leader.as_fd(), SIGTERM);
+                    let send = |signal: &i32| pidfd::send_signal_to_group(leader.as_fd(), *signal);
+                    let sent = polite_signals(&job.plan).iter().try_for_each(send);
                     self.report_unless_gone(sent);
                 }
             }
@@ -228,6 +233,11 @@ impl Launcher {
         }
         self.finish(serial);
     }
+}
+
+/// An interactive shell ignores TERM, and what it runs is in another process group: it hands HUP on to its jobs, once they are continued.
+fn polite_signals(plan: &LaunchPlan) -> &'static [i32] {
+    if plan.command.terminal.is_some() { &[SIGTERM, SIGHUP, SIGCONT] } else { &[SIGTERM] }
 }
 
 fn note(errors: &mut Vec<String>, result: Result<(), Error>) {

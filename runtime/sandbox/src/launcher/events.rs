@@ -114,7 +114,7 @@ impl Launcher {
                     Err(error) => self.log(&format!("the server sent no message: {error}")),
                 },
                 Ok(None) => {
-                    self.server_hung_up()?;
+                    self.server_hung_up();
                     break;
                 }
                 Err(error) if error.would_block() => break,
@@ -124,18 +124,6 @@ impl Launcher {
             }
         }
         Ok(())
-    }
-
-    /// Its pidfd tells the rest. A server that hangs up and lives on would leave jobs to nobody.
-    fn server_hung_up(&mut self) -> Result<(), LauncherError> {
-        let Some(server) = &mut self.server else { return Ok(()) };
-        if server.has_hung_up {
-            return Ok(());
-        }
-        server.has_hung_up = true;
-        let removed = self.epoll.remove(server.link.as_fd());
-        self.report_cleanup(removed);
-        if self.gives_time_to_go() { Ok(()) } else { self.kill_server() }
     }
 
     fn log(&self, text: &str) {

@@ -126,11 +126,6 @@ impl Launcher {
         }
     }
 
-    /// Whether the server was told to go, and is still in time.
-    pub fn gives_time_to_go(&self) -> bool {
-        self.ending.is_some_and(|shutdown| shutdown.server_told)
-    }
-
     /// Whether the server was killed because it did not go.
     pub fn gave_server_up(&self) -> bool {
         self.ending.is_some_and(|shutdown| shutdown.gave_up)

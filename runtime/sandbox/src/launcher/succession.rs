@@ -18,6 +18,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A server that served at least so long is followed at once.
 const LIVED_LONG: Duration = Duration::from_secs(1);
+/// A server whose end of the link is closed has this long to be gone.
+const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 /// Servers that are started on the way down, for what is not acknowledged.
 const LAST_SERVERS_MAX: u32 = 3;
 
@@ -39,6 +41,8 @@ pub struct Succession {
     started: Duration,
     /// Whether the present one has said that it serves.
     ready: bool,
+    /// When the present one is killed.
+    kill_at: Option<Duration>,
     /// How many were started since we are on our way down.
     last_servers: u32,
     /// The present one makes room: until when it may take its time, and what comes then.
@@ -61,7 +65,8 @@ impl Succession {
 
     /// When the loop has to look here.
     pub fn deadline(&self) -> Option<Duration> {
-        self.start_at.into_iter().chain(self.retiring.map(|(until, _)| until)).min()
+        let retiring = self.retiring.map(|(until, _)| until);
+        [self.start_at, self.kill_at, retiring].into_iter().flatten().min()
     }
 
     /// Whether the first server is still on its way up.
@@ -76,6 +81,7 @@ impl Launcher {
         self.succession.generation += 1;
         self.succession.ready = false;
         self.succession.start_at = None;
+        self.succession.kill_at = None;
         self.succession.started = time::monotonic_now();
         let mut server = self.recipe.start(&self.proof, self.succession.generation == 1)?;
         server.adoption = Some(Adoption::up_to(self.serial));
@@ -116,6 +122,15 @@ impl Launcher {
         !self.quiet
     }
 
+    /// Its end of the link is closed: it is about to be gone. One that lives on would leave jobs to nobody.
+    pub fn server_hung_up(&mut self) {
+        let Some(server) = self.server.as_mut().filter(|server| !server.has_hung_up) else { return };
+        server.has_hung_up = true;
+        let removed = self.epoll.remove(server.link.as_fd());
+        self.report_cleanup(removed);
+        self.succession.kill_at = Some(time::monotonic_now() + HANG_UP_GRACE);
+    }
+
     /// The server is dead.
     pub fn server_ended(&mut self) -> Result<(), LauncherError> {
         let Some(server) = &self.server else { return Ok(()) };
@@ -139,6 +154,7 @@ impl Launcher {
 
     /// Lets go of a server that is dead, and of everything that waits for it or came from it.
     fn forget_server(&mut self) {
+        self.succession.kill_at = None;
         let Some(server) = self.server.take() else { return };
         self.report_cleanup(self.epoll.remove(server.pidfd.as_fd()));
         if !server.has_hung_up {
@@ -179,6 +195,10 @@ impl Launcher {
         if retired_too_slowly && let Some((_, then)) = self.succession.retiring {
             // Its end is told by its pidfd, and what was to be done then is done then.
             self.succession.retiring = Some((Duration::MAX, then));
+            self.kill_server()?;
+        }
+        if self.succession.kill_at.is_some_and(|at| at <= now) {
+            self.succession.kill_at = None;
             self.kill_server()?;
         }
         if self.server.is_some() || self.succession.start_at.is_none_or(|at| at > now) {

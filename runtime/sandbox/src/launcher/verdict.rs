@@ -13,6 +13,7 @@ use runtime_plan::{
     launch::LaunchPlan,
     limit::LimitName,
     outcome::{LimitHit, Outcome, SpawnFailure},
+    spec::StdinSource,
 };
 use runtime_sys::{cgroup::Events, error::Errno};
 
@@ -217,6 +218,12 @@ pub fn spawn_failure(plan: &LaunchPlan, failure: Failure) -> SpawnFailure {
             ),
         ),
         (Step::Exec, _) => (126, format!("{program} cannot be executed: {errno} ({place})")),
+        (Step::OpenStdin, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::EISDIR) => (
+            125,
+            format!(
+                "failed to {step}: {errno} ({place}); give a regular file that is there inside and that the command may read"
+            ),
+        ),
         (Step::WorkDirectory, Errno::ENOENT | Errno::ENOTDIR) => (
             125,
             format!(
@@ -266,6 +273,10 @@ fn describe(plan: &LaunchPlan, failure: Failure) -> String {
         Step::LandlockRules => plan.landlock.rules.get(item).map(|(path, _)| format!("for {path}")),
         Step::ResourceLimit => plan.rlimits.get(item).map(|(limit, ..)| format!("{limit:?}").to_lowercase()),
         Step::WorkDirectory => Some(shown(&plan.command.workdir)),
+        Step::OpenStdin => match &plan.command.stdin {
+            StdinSource::File(path) => Some(shown(path)),
+            StdinSource::Empty | StdinSource::Stream => None,
+        },
         Step::Exec => plan.command.argv.first().map(|program| shown(program)),
         _ => None,
     };

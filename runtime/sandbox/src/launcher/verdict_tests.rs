@@ -116,7 +116,7 @@ fn a_kill_far_below_the_limit_is_the_hosts_doing() {
         evidence.events = Some(Events { oom_kills: 1, ..Events::default() });
     });
     let Outcome::HostOom { evidence } = outcome else { panic!("{outcome:?}") };
-    assert!(evidence.contains("oom_kill 1") && evidence.contains("1048576 of"), "{evidence}");
+    assert!(evidence.contains("oom_kill 1") && evidence.contains("1048576 bytes of 67108864"), "{evidence}");
     assert_eq!(hits.len(), 0);
 }
 
@@ -188,7 +188,7 @@ fn a_failed_start_says_step_errno_and_what_to_do() {
         let Outcome::SpawnFailed(failure) = outcome else { panic!("{outcome:?}") };
         assert_eq!(failure.exit_status, status, "{}", failure.message);
         assert!(failure.message.contains(words), "{}", failure.message);
-        assert_eq!((failure.index, failure.steps), (step.place(), 32));
+        assert_eq!((failure.index, failure.steps), (step.place(), Step::ALL.len() as u32));
     }
 }
 
@@ -200,4 +200,14 @@ fn a_failed_mount_names_its_target() {
     let failure = spawn_failure(&plan, failure);
     assert_eq!(failure.step, "mount /workspace");
     assert!(failure.message.starts_with("failed to mount /workspace: EPERM"), "{}", failure.message);
+}
+
+#[test]
+fn a_file_for_stdin_that_cannot_be_read_is_named() {
+    let mut plan = plan();
+    plan.command.stdin = StdinSource::File(b"/workspace/input".to_vec());
+    let failure = Failure { step: Step::OpenStdin, item: 0, errno: Errno::ENOENT.0 };
+    let failure = spawn_failure(&plan, failure);
+    assert!(failure.message.starts_with("failed to open stdin /workspace/input: ENOENT"), "{}", failure.message);
+    assert_eq!(failure.exit_status, 125);
 }

@@ -96,6 +96,13 @@ impl Link {
         decode(&frame.body).expect("a message")
     }
 
+    /// The next message of the launcher, with the descriptors that came with it.
+    pub fn hear_all(&mut self) -> (ToServer, Vec<OwnedFd>) {
+        let frame = frame::receive(self.socket.as_fd(), &mut self.buffer, 8, false).expect("a frame");
+        let frame = frame.expect("the launcher is there");
+        (decode(&frame.body).expect("a message"), frame.fds)
+    }
+
     /// The next message, if one is there.
     pub fn try_hear(&mut self) -> Option<ToServer> {
         match frame::receive(self.socket.as_fd(), &mut self.buffer, 8, true) {
@@ -119,7 +126,12 @@ impl Link {
 
     /// Starts a job; says what became of it: `started`, `refused` with the reason, or `finished` with the outcome.
     pub fn start(&mut self, id: &str, spec: Spec) -> String {
-        self.tell(&ToLauncher::Start { job: job(id), spec: Box::new(spec), record: Vec::new() });
+        self.start_with(id, spec, Vec::new())
+    }
+
+    /// The same with words that the next server hears.
+    pub fn start_with(&mut self, id: &str, spec: Spec, record: Vec<u8>) -> String {
+        self.tell(&ToLauncher::Start { job: job(id), spec: Box::new(spec), record });
         loop {
             match self.hear() {
                 ToServer::Started { job, .. } if job.as_str() == id => return "started".to_owned(),
