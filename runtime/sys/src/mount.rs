@@ -94,6 +94,15 @@ pub fn set_idmap(tree: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<()> {
     set_attributes(tree, c"", false, &Change { set: libc::MOUNT_ATTR_IDMAP, userns, ..Change::default() })
 }
 
+/// Gives the calling thread, and the children that it makes from now on, a mount namespace of its own, cut off from others.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`; `ENOSPC` at `max_mnt_namespaces`.
+pub fn enter_own_namespace() -> Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).act("unshare mount namespace")?;
+    set_private_recursive_root()
+}
+
 /// Cuts our mount namespace off from others: no mount made here shows elsewhere, nor the other way round.
 pub fn set_private_recursive_root() -> Result<()> {
     let change = Change { propagation: libc::MS_PRIVATE, ..Change::default() };

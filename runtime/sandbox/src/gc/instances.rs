@@ -36,7 +36,10 @@ pub struct Known {
 pub fn find(view: &View<'_>, found: &mut Found) -> Known {
     let mut known = Known::default();
     // Before the directories are looked at: a launcher has its directory before it has groups.
-    let with_groups = found.check(cgroup::instances(view.groups)).unwrap_or_default();
+    let with_groups = match view.thorough {
+        true => found.check(cgroup::instances(view.groups)).unwrap_or_default(),
+        false => BTreeSet::new(),
+    };
     let mut with_directory = BTreeSet::new();
     for path in directories(&view.run_dir.join("instances"), found) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };

@@ -103,8 +103,8 @@ pub struct View<'a> {
     pub groups: &'a cgroup::Facts,
     /// The root of /proc and /sys.
     pub host: HostRoot,
-    /// Looks for processes, mounts and loop devices even when no dead launcher is known. The start of a launcher does not:
-    /// it would pay for it each time.
+    /// Looks for groups without a lease, and for mounts and loop devices even when no dead launcher is known. The start of
+    /// a launcher does not: it would pay for it each time.
     pub thorough: bool,
 }
 

@@ -1,0 +1,14 @@
+//! Flags of the verbs that keep a host in order: `gc` and `upgrade`.
+
+use clap::Args;
+
+/// `runtime gc`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct GcArgs {
+    /// Only list what is left; remove nothing.
+    #[arg(long, conflicts_with = "check")]
+    pub dry_run: bool,
+    /// Only list what is left, and exit with 1 when there is anything.
+    #[arg(long)]
+    pub check: bool,
+}
