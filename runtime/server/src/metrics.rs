@@ -7,6 +7,8 @@
 pub mod http;
 mod page;
 
+pub use page::Form;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -254,7 +256,7 @@ impl Metrics {
     }
 
     /// The page, with what is true now, as OpenMetrics text 1.0 or as Prometheus text 0.0.4.
-    pub fn page(&self, now: &Now, form: page::Form) -> String {
+    pub fn page(&self, now: &Now, form: Form) -> String {
         let set = |gauge: &Family<Label, Gauge>, label, value| {
             gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
         };

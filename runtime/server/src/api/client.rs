@@ -86,3 +86,6 @@ impl<T> Clone for Client<T> {
         Client { to: self.to.clone(), metrics: self.metrics.clone(), faults: self.faults, bytes: self.bytes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,12 +24,14 @@ pub(super) struct Output {
     log: Arc<Path>,
     wanted: Wanted,
     reader: Option<Reader>,
+    /// Whether the job still wrote at the first look; `None` before it.
+    was_live: Option<bool>,
     _counted: Counted,
 }
 
 impl Output {
     pub(super) fn new(log: PathBuf, wanted: Wanted, counted: Counted) -> Output {
-        Output { log: log.into(), wanted, reader: None, _counted: counted }
+        Output { log: log.into(), wanted, reader: None, was_live: None, _counted: counted }
     }
 
     /// The next pieces of a log that has come this far; none when there are no more yet.
@@ -37,6 +39,7 @@ impl Output {
     /// # Errors
     /// What the file system says.
     pub(super) async fn next(&mut self, so_far: &Written) -> io::Result<Vec<Piece>> {
+        let was_live = *self.was_live.get_or_insert(!so_far.ended);
         if so_far.bytes() == 0 {
             // There is no log yet, and later all of it is new.
             self.wanted.tail_bytes = None;
@@ -48,7 +51,7 @@ impl Output {
         }
         let (log, wanted, reader, so_far) = (Arc::clone(&self.log), self.wanted, self.reader.take(), *so_far);
         let read = move || read(&log, wanted, reader, &so_far);
-        let (reader, pieces) = if behind <= FRESH_BYTES_MAX && !so_far.ended {
+        let (reader, pieces) = if was_live && behind <= FRESH_BYTES_MAX {
             read()?
         } else {
             tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??
@@ -103,3 +106,6 @@ fn read(
     }
     Ok((reader, pieces))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,7 @@
 //! It owns the bounds of strangers' connections: how many, how long, how large a head. It changes nothing and tells no
 //! job's id, command or output.
 
-use super::page::Form;
-use super::{Metrics, Now, ServingWord};
+use super::{Form, Metrics, Now, ServingWord};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};

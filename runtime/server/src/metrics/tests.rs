@@ -1,7 +1,6 @@
 //! What is counted is told, in both forms, and as the published list says.
 
 use super::http::{Look, listener, serve};
-use super::page::Form;
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
