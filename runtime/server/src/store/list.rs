@@ -17,7 +17,7 @@ pub const CHANGES_EXAMINED_MAX: usize = 10_000;
 const RARITY_MAX: i64 = 1_000;
 
 /// Which jobs. An empty field asks for nothing.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
     /// Of this org.
     pub org: Option<String>,

@@ -1,6 +1,7 @@
 //! What the store promises, shown on files in temporary directories.
 
 mod basics;
+mod lists;
 
 use super::*;
 use std::collections::BTreeMap;
