@@ -170,6 +170,24 @@ pub trait Group: Debug + Send {
     /// As for [`Group::usage`].
     fn populated(&self) -> Result<bool>;
 
+    /// The processes that are in the group now, by number. 0 stands for one that our pid namespace does not show.
+    ///
+    /// # Errors
+    /// As for [`Group::usage`].
+    fn processes(&self) -> Result<Vec<i32>>;
+
+    /// Memory that is held now, in bytes. None is what this host does not measure.
+    ///
+    /// # Errors
+    /// As for [`Group::usage`].
+    fn memory_current(&self) -> Result<Option<u64>>;
+
+    /// Sets another limit of memory. On v1 there is no swap then. `Ok(false)` without the controller.
+    ///
+    /// # Errors
+    /// What the write says: on v1 `EBUSY` when more is held and cannot be freed.
+    fn set_memory_max(&self, bytes: u64) -> Result<bool>;
+
     /// Stops or continues all processes through `cgroup.freeze`; a frozen group can still be killed.
     /// Linux 5.2. The v1 freezer is never used: what it holds ignores SIGKILL.
     ///

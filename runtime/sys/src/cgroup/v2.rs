@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::directory::{self, Directory, parse_keyed, read_optional, sum_nested};
 use super::discover::{LEAF, UNIFIED};
+use super::leftover;
 use super::watch::Watch;
 use super::{Applied, CPU_PERIOD_US, Events, Facts, Group, Hierarchy, Limits, OURS, Usage};
 use crate::error::{Errno, Error, Result};
@@ -226,6 +227,21 @@ impl Group for Job {
 
     fn populated(&self) -> Result<bool> {
         self.directory.populated()
+    }
+
+    fn processes(&self) -> Result<Vec<i32>> {
+        leftover::processes(self.directory.path())
+    }
+
+    fn memory_current(&self) -> Result<Option<u64>> {
+        self.directory.number("memory.current")
+    }
+
+    fn set_memory_max(&self, bytes: u64) -> Result<bool> {
+        if self.applied.memory {
+            self.directory.write("memory.max", &bound(bytes))?;
+        }
+        Ok(self.applied.memory)
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<()> {

@@ -13,8 +13,9 @@ use cgroups_rs::fs::cpuacct::CpuAcctController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 
-use super::convert;
+use super::{bound, convert};
 use crate::cgroup::directory::{self, Directory, parse_keyed, read_optional};
+use crate::cgroup::leftover;
 use crate::cgroup::watch::Watch;
 use crate::cgroup::{Applied, Events, Group, Usage};
 use crate::error::{Errno, Error, Result};
@@ -105,9 +106,9 @@ impl Group for Job {
             let stat = memory.memory_stat();
             events.oom_kills = stat.oom_control.oom_kill;
             // Without swap both bounds are the same, and the one over both is met first. Linux 6.18 was seen
-            // to leave both counts at 0; a kill implies at least one hit.
+            // to leave both counts at 0. A kill implies no hit: the host's own killer counts here, too.
             let with_swap = if self.applied.swap { memory.memswap().fail_cnt } else { 0 };
-            events.memory_max_hits = stat.fail_cnt.saturating_add(with_swap).max(events.oom_kills);
+            events.memory_max_hits = stat.fail_cnt.saturating_add(with_swap);
         }
         if let Some(pids) = self.cgroup.controller_of::<PidController>() {
             events.pids_max_hits =
@@ -156,6 +157,34 @@ impl Group for Job {
         // A job is in all trees or on its way into them, so any of them that has a process will do.
         let unified = self.unified.as_ref().map_or(Ok(false), Directory::populated)?;
         Ok(unified || self.count_tasks()? > 0)
+    }
+
+    /// A job is in all trees or on its way into them: whoever is in one is of it.
+    fn processes(&self) -> Result<Vec<i32>> {
+        let mut found = Vec::new();
+        for directory in &self.directories {
+            found.extend(leftover::processes(directory)?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn memory_current(&self) -> Result<Option<u64>> {
+        let memory = self.cgroup.controller_of::<MemController>();
+        Ok(memory.map(|memory| memory.memory_stat().usage_in_bytes))
+    }
+
+    /// The bound over memory and swap stays above the one over memory: it is lowered after it.
+    fn set_memory_max(&self, bytes: u64) -> Result<bool> {
+        let Some(memory) = self.cgroup.controller_of::<MemController>() else { return Ok(false) };
+        memory.set_limit(bound(bytes)).map_err(|error| convert("write memory.limit_in_bytes", &error))?;
+        if self.applied.swap {
+            memory
+                .set_memswap_limit(bound(bytes))
+                .map_err(|error| convert("write memory.memsw.limit_in_bytes", &error))?;
+        }
+        Ok(true)
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<()> {
