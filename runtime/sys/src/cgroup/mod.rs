@@ -103,6 +103,9 @@ pub(crate) trait Hierarchy: Debug + Send {
     /// Makes a group that did not exist and limits it.
     fn create(&self, name: &str, limits: &Limits) -> Result<Box<dyn Group>>;
 
+    /// A group that is there, as somebody else made and limited it.
+    fn open(&self, name: &str, applied: Applied) -> Result<Box<dyn Group>>;
+
     /// The controllers that groups made here have.
     fn controllers(&self) -> &BTreeSet<String>;
 
@@ -274,6 +277,16 @@ impl Instance {
     pub fn create_job(&self, name: &str, limits: &Limits) -> Result<JobGroup> {
         check_name(name)?;
         Ok(JobGroup(self.trees.create(name, limits)?))
+    }
+
+    /// Takes over a job's group that an earlier program of this process made, with what that applied: see
+    /// [`Group::applied`]. No process can be attached to it any more, for its `tasks` files are not opened.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no such group; `EINVAL` for a bad name.
+    pub fn open_job(&self, name: &str, applied: Applied) -> Result<JobGroup> {
+        check_name(name)?;
+        Ok(JobGroup(self.trees.open(name, applied)?))
     }
 
     /// Removes the instance's directories, and `runtime` above them when nobody else uses it.

@@ -447,6 +447,29 @@ fn an_instance_with_a_job_is_taken_over_and_cannot_be_removed() {
 }
 
 #[test]
+fn a_group_that_is_there_is_taken_over_with_its_counters() {
+    with_instance("over", |instance| {
+        assert_eq!(instance.open_job("job", Applied::default()).unwrap_err().errno, Errno::ENOENT);
+        let job = instance.create_job("job", &LIMITS).unwrap();
+        let child = spawn(&job, sleep_for_ever);
+        until("the member", || job.populated().unwrap());
+        let applied = job.applied();
+        drop(job);
+        let taken = instance.open_job("job", applied).unwrap();
+        assert_eq!(taken.applied(), applied);
+        assert!(taken.populated().unwrap() && taken.pids_current().unwrap() == 1);
+        assert!(taken.attach_files().is_empty());
+        assert_eq!(taken.event_fds().unwrap().len(), 1);
+        assert_eq!(taken.events().unwrap(), Events::default());
+        if !taken.kill().unwrap() {
+            kill(child, Signal::SIGKILL).unwrap();
+        }
+        waitpid(child, None).unwrap();
+        until("its removal", || taken.remove().is_ok());
+    });
+}
+
+#[test]
 fn names_that_would_leave_their_place_are_refused() {
     let nowhere = discover(Path::new("/nonexistent"), "", true);
     let long = "x".repeat(65);

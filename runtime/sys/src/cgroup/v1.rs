@@ -9,6 +9,7 @@ mod job;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use cgroups_rs::fs::cpu::CpuController;
@@ -119,16 +120,25 @@ impl Trees {
         for directory in made.iter().filter(|directory| self.unified.as_deref() != directory.parent()) {
             attach.push(directory::open_for_writing(&directory.join("tasks"))?);
         }
-        let unified =
-            self.unified.as_ref().map(|instance| Directory::open(instance.join(name))).transpose()?;
-        let cgroup = self.places.load(name);
-        let applied = apply(&cgroup, limits, self.controllers.contains("swap"))?;
+        let applied = apply(&self.places.load(name), limits, self.controllers.contains("swap"))?;
+        self.job(name, made.clone(), attach, applied)
+    }
+
+    /// A job whose directories are there.
+    fn job(
+        &self,
+        name: &str,
+        directories: Vec<PathBuf>,
+        attach: Vec<OwnedFd>,
+        applied: Applied,
+    ) -> Result<Job> {
+        let unified = self.unified.as_ref().map(|instance| Directory::open(instance.join(name)));
         Ok(Job {
-            cgroup,
-            directories: made.clone(),
+            cgroup: self.places.load(name),
+            directories,
             memory: self.places.0.get("memory").map(|place| place.join(name)),
             pids: self.places.0.get("pids").map(|place| place.join(name)),
-            unified,
+            unified: unified.transpose()?,
             attach,
             applied,
             watch: OnceCell::new(),
@@ -148,6 +158,15 @@ impl Hierarchy for Trees {
                 Err(error)
             }
         }
+    }
+
+    fn open(&self, name: &str, applied: Applied) -> Result<Box<dyn Group>> {
+        let directories: Vec<PathBuf> =
+            self.directories().into_iter().map(|instance| instance.join(name)).collect();
+        if directories.iter().any(|directory| !directory.exists()) {
+            return Err(Error::new("open cgroup", Errno::ENOENT));
+        }
+        Ok(Box::new(self.job(name, directories, Vec::new(), applied)?))
     }
 
     fn controllers(&self) -> &BTreeSet<String> {

@@ -102,6 +102,11 @@ impl Hierarchy for Tree {
         }
     }
 
+    fn open(&self, name: &str, applied: Applied) -> Result<Box<dyn Group>> {
+        let directory = Directory::open(self.instance.join(name))?;
+        Ok(Box::new(Job { directory, applied, watch: OnceCell::new() }))
+    }
+
     fn controllers(&self) -> &BTreeSet<String> {
         &self.controllers
     }
