@@ -1,8 +1,20 @@
 //! The command line as data. Parsing has no effect: nothing is opened, no thread is started.
 
+mod daemon;
+mod job;
+mod jobs;
+mod upkeep;
+
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+
+pub use daemon::{DrainArgs, ServeArgs};
+pub use job::{JobArgs, KeepWish, RunArgs, SubmitArgs};
+pub use jobs::{
+    AttachArgs, CancelArgs, InspectArgs, LogsArgs, PsArgs, RmArgs, SignalArgs, WaitArgs,
+};
+pub use upkeep::GcArgs;
 
 /// Runs untrusted commands, each in a sandbox of its own, and says how each ended.
 #[derive(Debug, Parser)]
@@ -32,16 +44,30 @@ pub struct Global {
 pub enum Verb {
     /// Run a command in a sandbox; the exit status is the command's.
     Run(Box<RunArgs>),
+    /// Hand a command to the daemon and print the job's id; it runs whether we are there or not.
+    Submit(Box<SubmitArgs>),
     /// Serve the API until a signal ends it.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// List jobs, newest first.
     Ps(PsArgs),
     /// Show one job: state, walls, outcome.
     Inspect(InspectArgs),
+    /// Print the output of a job, as long as it is kept.
+    Logs(LogsArgs),
     /// Join a job: its output from the start, with -i its stdin. The exit status is the job's.
     Attach(AttachArgs),
+    /// Wait until jobs are over. The exit status is the job's; of several, the first that is not 0.
+    Wait(WaitArgs),
+    /// Send a signal to a job.
+    Signal(SignalArgs),
     /// End a job: TERM, grace, KILL.
     Cancel(CancelArgs),
+    /// Remove the records and the output of jobs that are over.
+    Rm(RmArgs),
+    /// Take no new jobs and let those that run finish.
+    Drain(DrainArgs),
+    /// Remove what daemons that died left on this host, or list it.
+    Gc(GcArgs),
     /// Sandbox profiles: list, show, check.
     Profile(ProfileArgs),
     /// What each wall needs on this host, and what mends what is missing.
@@ -52,115 +78,16 @@ pub enum Verb {
     Completions(CompletionsArgs),
 }
 
-/// `runtime run`.
-#[derive(Debug, Clone, Args, Default)]
-pub struct RunArgs {
-    /// The sandbox profile (`runtime profile list`).
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub profile: String,
-    /// Where the command starts, inside. Default: /workspace.
-    #[arg(long, value_name = "PATH")]
-    pub workdir: Option<OsString>,
-    /// A variable for the command: NAME=VALUE, or NAME to hand on ours. May be repeated.
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<OsString>,
-    /// End the command after this time, with a unit: 30s, 5min. The same as --limit wall_time=….
-    #[arg(long, value_name = "TIME")]
-    pub timeout: Option<String>,
-    /// A limit: memory, swap, cpu, cpu_time, wall_time, pids, files, output, scratch, inodes. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub limit: Vec<String>,
-    /// Mount a directory of this host as /workspace (embedded form only); with :ro read-only.
-    #[arg(long, value_name = "PATH[:ro]")]
-    pub dir: Option<OsString>,
-    /// Hand our stdin on to the command. Without it the command's stdin is empty.
-    #[arg(short = 'i', long)]
-    pub interactive: bool,
-    /// Write outcome and enforcement as JSON to this file; `-` is stderr.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<OsString>,
-    /// Print the launch plan as JSON and run nothing.
-    #[arg(long)]
-    pub plan: bool,
-    /// Run without a daemon, even where there is one.
-    #[arg(long, conflicts_with = "endpoint")]
-    pub embedded: bool,
-    /// The command and its arguments.
-    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
+impl Verb {
+    /// Whether the exit status is a job's, so that failures of ours are 125.
+    pub const fn is_like_run(&self) -> bool {
+        matches!(self, Verb::Run(_) | Verb::Attach(_) | Verb::Wait(_))
+    }
 }
 
-/// `runtime serve`.
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Where to listen: unix:PATH or, with --insecure-tcp, http://127.0.0.1:PORT. May be repeated. Default: the default socket.
-    #[arg(long, value_name = "ENDPOINT")]
-    pub listen: Vec<OsString>,
-    /// Allow http:// on loopback, where every local user may then run jobs.
-    #[arg(long)]
-    pub insecure_tcp: bool,
-    /// Where jobs are kept. Default: /var/lib/runtime, or the XDG state directory.
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Profiles of the operator; they override built-in ones by name. Default: /etc/runtime/profiles, or the XDG configuration.
-    #[arg(long, value_name = "DIR")]
-    pub profiles: Option<PathBuf>,
-    /// Policies of the operator. Default: /etc/runtime/policies, or the XDG configuration.
-    #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
-    /// Let this group use the sockets (name or number). Default: their owner only.
-    #[arg(long, value_name = "GROUP")]
-    pub socket_group: Option<String>,
-    /// Write the endpoints as JSON to this inherited descriptor once jobs are accepted.
-    #[arg(long, value_name = "N")]
-    pub ready_fd: Option<i32>,
-    /// End when the process that started us ends.
-    #[arg(long)]
-    pub die_with_parent: bool,
-}
-
-/// `runtime ps`.
-#[derive(Debug, Args)]
-pub struct PsArgs {
-    /// Only jobs in this state.
-    #[arg(long, value_name = "STATE", value_parser = ["queued", "starting", "running", "finished"])]
-    pub state: Option<String>,
-    /// At most this many.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub max: u32,
-}
-
-/// `runtime inspect`.
-#[derive(Debug, Args)]
-pub struct InspectArgs {
-    /// The job's id, or any unique prefix.
-    #[arg(value_name = "JOB")]
-    pub job: String,
-}
-
-/// `runtime attach`.
-#[derive(Debug, Args)]
-pub struct AttachArgs {
-    /// The job's id, or any unique prefix.
-    #[arg(value_name = "JOB")]
-    pub job: String,
-    /// Hand our stdin on to the command.
-    #[arg(short = 'i', long)]
-    pub interactive: bool,
-}
-
-/// `runtime cancel`.
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// The job's id, or any unique prefix. May be repeated.
-    #[arg(value_name = "JOB", required = true)]
-    pub jobs: Vec<String>,
-    /// Words for the record.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub reason: String,
-    /// KILL at once, without TERM and grace.
-    #[arg(long)]
-    pub kill: bool,
+/// The same for the name of a verb, when the line did not parse.
+pub fn is_like_run(verb: Option<&OsStr>) -> bool {
+    ["run", "attach", "wait"].iter().any(|name| verb == Some(OsStr::new(name)))
 }
 
 /// `runtime profile`.

@@ -64,6 +64,28 @@ pub enum Error {
         /// What the transport said.
         why: String,
     },
+    /// Nobody answered before the job was taken.
+    #[error(
+        "no answer came ({why}): whether the job was taken is unknown; the same command with the same --idempotency-key would find out"
+    )]
+    Unanswered {
+        /// What the transport said.
+        why: String,
+    },
+    /// A broken connection swallowed some of stdin.
+    #[error(
+        "stdin was cut by a lost connection, so {job} was cancelled: part of its input never came; run it again, or let it read a file with --stdin-file"
+    )]
+    StdinCut {
+        /// The job.
+        job: String,
+    },
+    /// The job was still not over.
+    #[error("{job} was not over in time; it goes on")]
+    WaitTimeout {
+        /// The job.
+        job: String,
+    },
     /// The daemon did not keep to the protocol.
     #[error(
         "the daemon broke the protocol: {what}; its version and ours may differ too much (`runtime --version`)"
@@ -108,9 +130,15 @@ pub enum Error {
         /// One sentence and the next step.
         message: String,
     },
+    /// The daemon's file of settings cannot be used.
+    #[error("{message}")]
+    Config {
+        /// Each error on a line, with file, line and column.
+        message: String,
+    },
 }
 
-/// Exit status of `run` and `attach` for failures of ours.
+/// Exit status of `run`, `attach` and `wait` for failures of ours.
 pub const STATUS_OURS: u8 = 125;
 /// Exit status of other verbs for failures.
 pub const STATUS_FAILED: u8 = 1;
@@ -133,12 +161,16 @@ impl Error {
             Error::Connect { .. } => "CONNECT_FAILED",
             Error::Call { reason, .. } => reason,
             Error::ConnectionLost { .. } => "CONNECTION_LOST",
+            Error::Unanswered { .. } => "UNANSWERED",
+            Error::StdinCut { .. } => "STDIN_CUT",
+            Error::WaitTimeout { .. } => "WAIT_TIMEOUT",
             Error::Protocol { .. } => "PROTOCOL",
             Error::Launcher { .. } => "LAUNCHER_FAILED",
             Error::Io { .. } => "IO_FAILED",
             Error::Kernel { .. } => "KERNEL_REFUSED",
             Error::Stopped { .. } => "STOPPED",
             Error::Profile { .. } => "BAD_PROFILE",
+            Error::Config { .. } => "BAD_CONFIG",
         }
     }
 
@@ -162,7 +194,7 @@ impl Error {
         match self {
             Error::CommandLine { text } => format!("runtime: {text}"),
             // Several errors of a file, one line each.
-            Error::Launcher { text: lines } | Error::Profile { message: lines } => {
+            Error::Launcher { text: lines } | Error::Profile { message: lines } | Error::Config { message: lines } => {
                 let shown = lines.lines().map(|line| format!("runtime: {}", escape::line(line)));
                 shown.collect::<Vec<_>>().join("\n")
             }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
-use crate::error::Error;
+use crate::{error::Error, terminal};
 
 /// Writes text to stdout. A reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
@@ -22,10 +22,19 @@ pub fn print_json(value: &Value) -> Result<(), Error> {
     print(&format!("{value}\n"))
 }
 
-/// Writes one line to stderr. When nobody can read it, nothing else can be done.
-pub fn complain(line: &str) {
-    let written = std::io::stderr().lock().write_all(format!("{}\n", line.trim_end()).as_bytes());
+/// Writes one line, or several, to stderr. When nobody can read it, nothing else can be done.
+pub fn complain(text: &str) {
+    let written = std::io::stderr().lock().write_all(line(text).as_bytes());
     drop(written);
+}
+
+/// A line, or several, as our terminal shows them: while it is raw nobody else returns the carriage.
+pub fn line(text: &str) -> String {
+    let text = text.trim_end();
+    match terminal::is_raw() {
+        true => format!("\r{}\r\n", text.replace('\n', "\r\n")),
+        false => format!("{text}\n"),
+    }
 }
 
 /// Whether stdout takes colours: a terminal, and no `NO_COLOR` (no-color.org: set and not empty).
@@ -56,14 +65,14 @@ pub fn paint(word: &str, tone: Tone, colour: bool) -> String {
 
 /// A table whose first column holds one of these words, each line painted by its word.
 pub fn paint_first(table: &str, tones: &[(&str, Tone)], colour: bool) -> String {
-    let line = |line: &str| {
+    let painted = |line: &str| {
         let found = tones.iter().find_map(|(word, tone)| Some((word, tone, line.strip_prefix(word)?)));
         match found {
             Some((word, tone, rest)) => format!("{}{rest}\n", paint(word, *tone, colour)),
             None => format!("{line}\n"),
         }
     };
-    table.lines().map(line).collect()
+    table.lines().map(painted).collect()
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
-//! From the arguments of `run` to the first message of `Run`. Pure: the caller's environment comes in as a function.
+//! From the arguments of `run` and `submit` to the spec of a job. Pure: the caller's environment comes in as a function.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use runtime_plan::limit::{self, LimitName, LimitRequest};
 use runtime_plan::quantity;
-use runtime_plan::spec::{Spec, UncheckedSpec, WorkspaceRequest};
+use runtime_plan::spec::{self, Spec, StdinSource, UncheckedSpec, WorkspaceRequest};
 use runtime_proto::v1::{
-    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Limits, OnDisconnect, RunStart, ScratchWorkspace,
+    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Keep, Limits, OnDisconnect, ScratchWorkspace, Terminal,
     Workspace, workspace,
 };
 
-use crate::{args::RunArgs, error::Error};
+use crate::args::{JobArgs, KeepWish};
+use crate::error::Error;
 
 /// A directory of this host that is wanted at /workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,21 +39,95 @@ pub fn directory(text: &OsStr) -> Result<DirectoryWish, Error> {
     Ok(DirectoryWish { path: OsStr::from_bytes(path).into(), read_only })
 }
 
-/// The first message of `Run`, checked as the daemon will check it. `variable` gives the caller's environment.
-pub fn run_start(args: &RunArgs, variable: impl Fn(&OsStr) -> Option<OsString>) -> Result<RunStart, Error> {
-    let workspace =
-        if args.dir.is_some() { WorkspaceRequest::HostDirectory } else { WorkspaceRequest::Scratch };
+/// What a job is besides its arguments: it depends on the verb, and on the terminal that we have.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    /// A directory of the host is mounted at /workspace.
+    pub host_directory: bool,
+    /// Stdin is a stream.
+    pub stdin: bool,
+    /// Size and type for `-t`.
+    pub terminal: Option<spec::Terminal>,
+    /// What happens when its last client goes away.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// The spec, checked as the daemon will check it. `variable` gives the caller's environment.
+pub fn spec(
+    args: &JobArgs,
+    shape: Shape,
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Result<JobSpec, Error> {
+    let user = args.user.as_deref().map(user).transpose()?;
+    let stdin = match &args.stdin_file {
+        Some(path) => StdinSource::File(path.as_bytes().to_vec()),
+        None if shape.stdin || shape.terminal.is_some() => StdinSource::Stream,
+        None => StdinSource::Empty,
+    };
     let unchecked = UncheckedSpec {
         argv: args.command.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
         env: args.env.iter().map(|text| environment(text, &variable)).collect::<Result<_, _>>()?,
         workdir: args.workdir.as_ref().map(|path| path.as_bytes().to_vec()),
         profile: args.profile.clone(),
-        workspace,
-        stdin: args.interactive,
+        workspace: if shape.host_directory { WorkspaceRequest::HostDirectory } else { WorkspaceRequest::Scratch },
+        stdin,
+        terminal: shape.terminal,
+        user: user.map(|(uid, _)| uid),
+        group: user.and_then(|(_, gid)| gid),
         limits: limits(args)?,
     };
     let checked = Spec::check(unchecked).map_err(|error| Error::Usage { message: error.to_string() })?;
-    Ok(RunStart { spec: Some(to_message(checked.into())), validate_only: args.plan })
+    let keep_output_bytes = args.keep_output.as_deref().map(|text| size("--keep-output", text)).transpose()?;
+    let keep = match args.keep {
+        KeepWish::All => Keep::All,
+        KeepWish::Record => Keep::Record,
+    };
+    Ok(JobSpec {
+        labels: labels(&args.label)?,
+        org: args.org.clone(),
+        priority: args.priority,
+        keep_output_bytes,
+        keep: keep.into(),
+        on_disconnect: shape.on_disconnect.into(),
+        ..to_message(checked.into())
+    })
+}
+
+/// Reads a size for the flag `name`.
+pub fn size(name: &str, text: &str) -> Result<u64, Error> {
+    quantity::parse_size(text).map_err(|error| Error::Usage { message: format!("{name}: {error}") })
+}
+
+/// Reads a time for the flag `name`, in milliseconds.
+pub fn milliseconds(name: &str, text: &str) -> Result<u64, Error> {
+    quantity::parse_duration(text).map_err(|error| Error::Usage { message: format!("{name}: {error}") })
+}
+
+/// Reads labels: `NAME=VALUE`, each name once.
+pub fn labels(texts: &[String]) -> Result<HashMap<String, String>, Error> {
+    let mut labels = HashMap::new();
+    for text in texts {
+        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            let message = format!("--label {text}: write NAME=VALUE, for example --label build=1234");
+            return Err(Error::Usage { message });
+        };
+        if labels.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Error::Usage { message: format!("the label {name} is given twice: keep one") });
+        }
+    }
+    Ok(labels)
+}
+
+/// Reads `UID[:GID]`.
+fn user(text: &str) -> Result<(u32, Option<u32>), Error> {
+    let wrong = || Error::Usage {
+        message: format!("--user {text}: write a uid, or uid and gid, as numbers: --user 1000 or --user 1000:100"),
+    };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+    match text.split_once(':') {
+        Some((uid, gid)) => Ok((number(uid)?, Some(number(gid)?))),
+        None => Ok((number(text)?, None)),
+    }
 }
 
 fn environment(
@@ -77,12 +153,10 @@ fn environment(
     }
 }
 
-fn limits(args: &RunArgs) -> Result<LimitRequest, Error> {
+fn limits(args: &JobArgs) -> Result<LimitRequest, Error> {
     let mut request = LimitRequest::default();
     if let Some(text) = &args.timeout {
-        let milliseconds = quantity::parse_duration(text)
-            .map_err(|error| Error::Usage { message: format!("--timeout: {error}") })?;
-        request.set(LimitName::WallTime, milliseconds);
+        request.set(LimitName::WallTime, milliseconds("--timeout", text)?);
     }
     for text in &args.limit {
         let (name, amount) =
@@ -96,7 +170,7 @@ fn limits(args: &RunArgs) -> Result<LimitRequest, Error> {
     Ok(request)
 }
 
-/// A spec in the words of the API. This client does not come back after a disconnect, so its job is not kept waiting for it.
+/// A checked spec in the words of the API.
 fn to_message(spec: UncheckedSpec) -> JobSpec {
     let kind = match spec.workspace {
         WorkspaceRequest::Scratch => workspace::Kind::Scratch(ScratchWorkspace {}),
@@ -104,13 +178,27 @@ fn to_message(spec: UncheckedSpec) -> JobSpec {
     };
     let variable =
         |(name, value): (Vec<u8>, Vec<u8>)| EnvironmentVariable { name: name.into(), value: value.into() };
+    let (stdin, stdin_file) = match spec.stdin {
+        StdinSource::Empty => (false, Vec::new()),
+        StdinSource::Stream => (true, Vec::new()),
+        StdinSource::File(path) => (false, path),
+    };
+    let terminal = spec.terminal.map(|terminal| Terminal {
+        rows: terminal.rows.into(),
+        columns: terminal.columns.into(),
+        term: terminal.term,
+    });
     JobSpec {
         argv: spec.argv.into_iter().map(Into::into).collect(),
         env: spec.env.into_iter().map(variable).collect(),
         workdir: spec.workdir.unwrap_or_default().into(),
         profile: spec.profile,
         workspace: Some(Workspace { kind: Some(kind) }),
-        stdin: spec.stdin,
+        stdin,
+        stdin_file: stdin_file.into(),
+        terminal,
+        user: spec.user,
+        group: spec.group,
         limits: Some(Limits {
             wall_time: spec.limits.wall_time_ms.map(duration),
             cpu_time: spec.limits.cpu_time_ms.map(duration),
@@ -124,11 +212,12 @@ fn to_message(spec: UncheckedSpec) -> JobSpec {
             scratch_bytes: spec.limits.scratch_bytes,
             scratch_inodes: spec.limits.scratch_inodes,
         }),
-        on_disconnect: OnDisconnect::CancelNow.into(),
+        ..JobSpec::default()
     }
 }
 
-fn duration(milliseconds: u64) -> prost_types::Duration {
+/// Milliseconds as the API has them.
+pub fn duration(milliseconds: u64) -> prost_types::Duration {
     // A time in milliseconds of 64 bits has fewer seconds than i64 holds, and fewer than 1e9 nanoseconds are left.
     let seconds = i64::try_from(milliseconds / 1_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(milliseconds % 1_000 * 1_000_000).unwrap_or(0);

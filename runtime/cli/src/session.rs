@@ -1,305 +1,397 @@
-//! One job over one stream, `Run` or `Attach`: output to the writer, stdin to the job, signals to a cancel, until the end.
+//! One job over one stream, `Run` or `Attach`: output to the screen, stdin to the job, signals to a cancel, until the end.
 //!
-//! The cancel goes by a call of its own: on the stream it would stand behind stdin that the job does not read.
+//! ```text
+//! open ─▶ taken ─▶ finished          open, taken ─▶ broken ─▶ open    (`line`: as long as there is patience)
+//! ```
+//!
+//! A stream that breaks is opened again: before the job was taken by the same call with the same idempotency key, afterwards by
+//! `Attach` from the cursors of the screen, so that no byte is missing and none comes twice. The cancel goes by a call of its
+//! own: on the stream it would stand behind stdin that the job does not read.
 
 mod call;
+mod feed;
+mod keys;
+mod line;
+mod record;
 
-use bytes::Bytes;
-use runtime_proto::v1::{
-    CancelRequest, CloseStdin, JobFinished, JobInput, JobStarted, OutputChunk, OutputStream, job_input,
-    job_service_client::JobServiceClient,
-};
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamExt;
-use tonic::{Status, transport::Channel};
+use std::time::Duration;
+
+use runtime_proto::v1::{AttachStart, CancelInput, CancelRequest, Job, JobInput, JobState, Resize, job_input};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
 
 use crate::error::Error;
+use crate::screen::{Look, Screen};
 use crate::signals::{self, Signals, Wish};
-use crate::stdio::{self, Input, WriteFailure, Writer};
+use crate::stdio::WriteFailure;
+use crate::{stdio, terminal};
 pub use call::Call;
 use call::{Event, Events};
+use feed::{Fed, Feed};
+pub use line::{Line, is_broken};
+pub use record::Record;
 
-/// What is known of the job at the end of the session.
-#[derive(Debug, Default)]
-pub struct Record {
-    /// Its id, once it was taken.
-    pub job_id: Option<String>,
-    /// The start, once it was told.
-    pub started: Option<JobStarted>,
-    /// The end, once it was told.
-    pub finished: Option<JobFinished>,
-    /// The answer to `validate_only`.
-    pub planned: Option<String>,
-    /// The first signal upon which we cancelled.
-    pub signal: Option<i32>,
-    /// The reader of our output went away, upon which we cancelled.
-    pub reader_gone: bool,
-    /// What went wrong on our side or on the way.
-    pub error: Option<Error>,
+/// A daemon that says nothing for so long is gone; it says something every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long the end of a job that is not taken yet is waited for, after a signal.
+const LEAVE_AFTER: Duration = Duration::from_secs(2);
+
+/// What of ours the job gets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wants {
+    /// Our stdin.
+    pub stdin: bool,
+    /// Our terminal: its size and, with `stdin`, its keys.
+    pub terminal: bool,
+    /// Ctrl-P Ctrl-Q leaves.
+    pub detach_keys: bool,
+    /// How its output is shown.
+    pub look: Look,
 }
 
-/// Makes the call and stays until the job's end. `stdin` hands our stdin on.
-pub async fn hold(
-    client: JobServiceClient<Channel>,
-    call: Call,
-    stdin: bool,
-    signals: &mut Signals,
-) -> Record {
-    let streams = || {
-        let stdin = if stdin { Some(stdio::start_reading()?) } else { None };
-        Ok(Streams { stdin, writer: Writer::start()? })
+/// Makes the call and stays until the job's end.
+pub async fn hold(line: Line, call: Call, wants: Wants, signals: &mut Signals) -> Record {
+    let typed = terminal::types();
+    let lent = wants.terminal.then(|| terminal::Lent::new(wants.stdin && typed)).transpose();
+    let screen = Screen::start(wants.look).map(Screen::at_the_start);
+    let feed = match wants.stdin {
+        true => Feed::new(Box::new(stdio::start_reading), typed, wants.detach_keys && typed),
+        false => Feed::none(),
     };
-    hold_with(client, call, streams, signals).await
-}
-
-/// Where the bytes of a job come from and go to.
-struct Streams {
-    stdin: Option<mpsc::Receiver<Input>>,
-    writer: Writer,
-}
-
-/// As [`hold`]; the streams are made once the daemon has taken the call, so that nothing of stdin is lost to a refusal.
-async fn hold_with(
-    mut client: JobServiceClient<Channel>,
-    call: Call,
-    streams: impl FnOnce() -> Result<Streams, Error>,
-    signals: &mut Signals,
-) -> Record {
-    let failed = |error| Record { error: Some(error), ..Record::default() };
-    let (inputs, queue) = mpsc::channel(1);
-    let canceller = client.clone();
-    let opened = tokio::select! {
-        opened = call::open(&mut client, call, queue) => opened,
-        signal = signals.next() => return failed(Error::Stopped { signal }),
-    };
-    match opened {
-        Err(status) => failed(of_status(&status, None)),
-        Ok(events) => match streams() {
-            Ok(streams) => Session::new(canceller, inputs, streams).follow(events, signals).await,
-            Err(error) => failed(error),
-        },
-    }
-}
-
-fn of_status(status: &Status, job: Option<&str>) -> Error {
-    match job {
-        Some(job) => Error::ConnectionLost { job: job.to_owned(), why: status.message().to_owned() },
-        None => crate::client::refused(status),
+    match (lent, screen) {
+        (Ok(lent), Ok(screen)) => Session::new(line, call, feed, screen, lent).follow(signals).await,
+        (Err(error), _) | (_, Err(error)) => Record::failed(error),
     }
 }
 
 /// The state of [`Session::follow`].
 struct Session {
-    canceller: JobServiceClient<Channel>,
-    cancels: tokio::task::JoinSet<Result<(), Status>>,
+    line: Line,
+    call: Call,
     inputs: mpsc::Sender<JobInput>,
-    stdin: Option<mpsc::Receiver<Input>>,
-    writer: Writer,
-    /// Output that the writer has no room for yet; nothing more is read before.
-    waiting_output: Option<(stdio::Stream, Bytes)>,
-    waiting_input: Option<JobInput>,
-    /// Bytes of stdout and stderr that have come.
-    seen: [u64; 2],
+    feed: Feed,
+    screen: Screen,
+    terminal: Option<terminal::Lent>,
+    /// A size that the job does not know yet.
+    size: Option<Resize>,
+    cancels: tokio::task::JoinSet<Result<(), Status>>,
+    /// What was asked for by a cancel, to be asked for again after a broken connection.
+    cancel: Option<CancelRequest>,
+    leave_at: Option<Instant>,
     signals_seen: u32,
     record: Record,
 }
 
 impl Session {
-    fn new(
-        canceller: JobServiceClient<Channel>,
-        inputs: mpsc::Sender<JobInput>,
-        streams: Streams,
-    ) -> Session {
+    fn new(line: Line, call: Call, feed: Feed, screen: Screen, terminal: Option<terminal::Lent>) -> Session {
         Session {
-            canceller,
+            line,
+            call,
+            // Replaced when the call is opened.
+            inputs: mpsc::channel(1).0,
+            feed,
+            screen,
+            terminal,
+            size: None,
             cancels: tokio::task::JoinSet::new(),
-            inputs,
-            stdin: streams.stdin,
-            writer: streams.writer,
-            waiting_output: None,
-            waiting_input: None,
-            seen: [0; 2],
+            cancel: None,
+            leave_at: None,
             signals_seen: 0,
             record: Record::default(),
         }
     }
 
-    async fn follow(mut self, mut events: Events, signals: &mut Signals) -> Record {
-        let mut writing = true;
+    async fn follow(mut self, signals: &mut Signals) -> Record {
+        let mut events = Some(self.open());
         loop {
-            let room_out = self.writer.chunks.clone();
-            let room_in = self.inputs.clone();
-            tokio::select! {
-                signal = signals.next() => {
-                    if !self.on_signal(signal) {
-                        return self.record;
-                    }
-                }
-                event = events.next(), if self.waiting_output.is_none() => match event {
-                    Some(Ok(event)) => {
-                        if self.on_event(event) {
-                            break;
-                        }
-                    }
+            let (room_out, room_in) = (self.screen.queue(), self.inputs.clone());
+            let silence = self.line.can_return().then_some(SILENCE_MAX);
+            let go_on = tokio::select! {
+                signal = signals.next() => self.on_signal(signal, events.is_some()),
+                event = next_event(&mut events, silence), if self.screen.has_room() => match event {
+                    Some(Ok(event)) => self.on_event(event),
                     Some(Err(status)) => {
-                        self.fail(of_status(&status, self.record.job_id.as_deref()));
-                        break;
+                        events = None;
+                        self.on_status(&status)
                     }
                     None => {
-                        self.fail(Error::Protocol { what: "the stream ended before the job did".to_owned() });
-                        break;
+                        self.record.fail(Error::Protocol { what: "the stream ended before the job did".to_owned() });
+                        false
                     }
                 },
-                permit = room_out.reserve(), if self.waiting_output.is_some() => {
-                    if let (Ok(permit), Some(chunk)) = (permit, self.waiting_output.take()) {
-                        permit.send(chunk);
+                back = self.line.back(), if events.is_none() => match back {
+                    Ok(()) => {
+                        events = Some(self.open());
+                        true
                     }
+                    Err(error) => {
+                        self.record.fail(self.lost(&error.to_string()));
+                        false
+                    }
+                },
+                room = room_out.reserve(), if !self.screen.has_room() => {
+                    if let Ok(room) = room {
+                        self.screen.hand_over(room);
+                    }
+                    true
                 }
-                done = &mut self.writer.done, if writing => {
-                    writing = false;
+                done = writer_done(&mut self.screen) => {
                     self.on_written(done);
+                    true
                 }
-                input = next_input(&mut self.stdin), if self.waiting_input.is_none() => self.on_input(input),
-                permit = room_in.reserve(), if self.waiting_input.is_some() => {
-                    if let (Ok(permit), Some(input)) = (permit, self.waiting_input.take()) {
-                        permit.send(input);
+                piece = self.feed.next() => {
+                    let fed = self.feed.take(piece);
+                    self.on_fed(fed)
+                }
+                room = room_in.reserve(), if self.has_input() && events.is_some() => {
+                    if let (Ok(room), Some(input)) = (room, self.next_input()) {
+                        room.send(input);
                     }
+                    true
+                }
+                changed = changed(&mut self.terminal) => {
+                    self.size = self.terminal.as_ref().and_then(terminal::Lent::size);
+                    self.record.fail_if(changed);
+                    true
                 }
                 Some(cancelled) = self.cancels.join_next() => {
-                    if let Ok(Err(status)) = cancelled {
-                        self.fail(crate::client::refused(&status));
-                    }
+                    self.on_cancelled(cancelled);
+                    true
                 }
+                () = at(self.leave_at) => false,
+            };
+            if !go_on {
+                break;
             }
         }
-        self.flush(writing, signals).await
+        drop(events);
+        self.flush(signals).await
     }
 
-    /// Waits for the writer, unless a signal says that nobody wants the rest.
-    async fn flush(mut self, writing: bool, signals: &mut Signals) -> Record {
-        let Session { writer, ref mut record, waiting_output, .. } = self;
-        let Writer { chunks, done } = writer;
-        if !writing {
-            return self.record;
-        }
-        let rest = async {
-            if let Some(chunk) = waiting_output {
-                // A writer that is gone has said why.
-                drop(chunks.send(chunk).await);
-            }
-            drop(chunks);
-            done.await
+    /// Makes the call: the first one until the job is taken, `Attach` afterwards.
+    fn open(&mut self) -> Events {
+        let (inputs, queue) = mpsc::channel(1);
+        self.inputs = inputs;
+        let [stdout, stderr] = self.screen.cursors().map(Option::unwrap_or_default);
+        let call = match &self.record.job_id {
+            Some(job_id) => Call::Attach(AttachStart {
+                job_id: job_id.clone(),
+                stdout_offset_bytes: stdout,
+                stderr_offset_bytes: stderr,
+            }),
+            None => self.call.clone(),
         };
-        tokio::select! {
-            done = rest => match done {
-                Ok(Err(WriteFailure::ReaderGone)) => record.reader_gone = true,
-                Ok(Err(WriteFailure::Failed(error))) => { record.error.get_or_insert(error); }
-                Ok(Ok(())) | Err(_) => {}
-            },
-            signal = signals.next() => { record.error.get_or_insert(Error::Stopped { signal }); }
-        }
-        self.record
+        call::open(self.line.jobs(), call, queue)
     }
 
-    /// Whether it was the last one.
+    /// Whether the session goes on.
     fn on_event(&mut self, event: Event) -> bool {
+        if !matches!(event, Event::Accepted(_) | Event::Job(_)) {
+            self.line.progress();
+        }
         match event {
-            Event::Accepted(id) => self.record.job_id = Some(id),
-            Event::Job(job) => self.record.job_id = Some(job.job_id),
+            Event::Accepted(id) => {
+                self.record.job_id = Some(id);
+                self.on_taken();
+            }
+            Event::Job(job) => self.on_job(*job),
             Event::Started(started) => self.record.started = Some(started),
-            Event::Output(chunk) => self.on_output(chunk),
+            Event::Output(chunk) => {
+                let taken = self.screen.take(chunk);
+                self.record.fail_if(taken);
+            }
+            Event::Gap(gap) => {
+                let skipped = self.screen.skip(&gap);
+                self.record.fail_if(skipped);
+            }
             Event::Finished(finished) => {
                 self.record.finished = Some(*finished);
-                return true;
+                return false;
             }
             Event::Planned(plan) => {
                 self.record.planned = Some(plan);
-                return true;
+                return false;
             }
+            Event::Nothing => {}
         }
-        false
-    }
-
-    fn on_output(&mut self, chunk: OutputChunk) {
-        let (stream, index, name) = match chunk.stream() {
-            OutputStream::Stdout => (stdio::Stream::Stdout, 0, "stdout"),
-            OutputStream::Stderr => (stdio::Stream::Stderr, 1, "stderr"),
-            OutputStream::Unspecified => {
-                self.fail(Error::Protocol { what: "output of no stream came".to_owned() });
-                return;
-            }
-        };
-        if chunk.offset_bytes != self.seen[index] {
-            let what = format!("{name} came at byte {} after byte {}", chunk.offset_bytes, self.seen[index]);
-            self.fail(Error::Protocol { what });
-        }
-        self.seen[index] =
-            chunk.offset_bytes.saturating_add(u64::try_from(chunk.data.len()).unwrap_or(u64::MAX));
-        if !self.record.reader_gone {
-            self.waiting_output = Some((stream, chunk.data));
-        }
-    }
-
-    /// Whether the session goes on. Before the job is taken, and at the third signal, it ends: the daemon then cancels.
-    fn on_signal(&mut self, signal: i32) -> bool {
-        let earlier = self.signals_seen;
-        self.signals_seen += 1;
-        self.record.signal.get_or_insert(signal);
-        if self.record.job_id.is_none() || (earlier >= 2 && signals::wish(signal, earlier) == Wish::Kill) {
-            self.record.error.get_or_insert(Error::Stopped { signal });
-            return false;
-        }
-        self.cancel(signals::reason(signal), signals::wish(signal, earlier) == Wish::Kill);
         true
     }
 
-    fn on_written(&mut self, done: Result<Result<(), WriteFailure>, oneshot::error::RecvError>) {
-        self.waiting_output = None;
-        // From here on output is read and thrown away, so that the daemon gets to the end.
-        self.record.reader_gone |= matches!(done, Ok(Err(WriteFailure::ReaderGone)));
-        match done {
-            Ok(Err(WriteFailure::ReaderGone)) => self.cancel("the reader of the output went away", false),
-            Ok(Err(WriteFailure::Failed(error))) => {
-                self.fail(error);
-                self.cancel("the output could not be written", false);
-            }
-            Ok(Ok(())) | Err(_) => {}
+    /// The job is the daemon's: stdin, our terminal and a cancel may go to it.
+    fn on_taken(&mut self) {
+        self.leave_at = None;
+        let started = self.feed.start();
+        self.record.fail_if(started);
+        if let Some(terminal) = &mut self.terminal {
+            let entered = terminal.enter();
+            self.size = terminal.size();
+            self.record.fail_if(entered);
+        }
+        if let Some(request) = self.cancel.take() {
+            self.cancel(&request.reason, request.kill);
+        } else if let Some(signal) = self.record.signal {
+            self.cancel(signals::reason(signal), false);
         }
     }
 
-    fn on_input(&mut self, input: Option<Input>) {
-        let input = match input {
-            Some(Input::Bytes(bytes)) => job_input::Input::Stdin(bytes),
-            Some(Input::Failed(error)) => {
-                self.fail(error);
-                self.stdin = None;
-                job_input::Input::CloseStdin(CloseStdin {})
-            }
-            Some(Input::End) | None => {
-                self.stdin = None;
-                job_input::Input::CloseStdin(CloseStdin {})
-            }
+    /// The first message of `Attach`, also after a broken connection.
+    fn on_job(&mut self, job: Job) {
+        let again = self.record.job_id.is_some();
+        self.record.job_id = Some(job.job_id.clone());
+        self.record.see(&job);
+        if job.state() != JobState::Finished {
+            self.on_taken();
+        }
+        if again && !self.feed.survives(&job) {
+            self.feed.stop();
+            self.record.fail(Error::StdinCut { job: job.job_id });
+            self.cancel("stdin was cut by a lost connection", false);
+        }
+    }
+
+    /// Whether the session goes on, without a stream.
+    fn on_status(&mut self, status: &Status) -> bool {
+        let taken = self.record.job_id.is_some();
+        if self.line.can_return() && is_broken(status, taken) && !self.line.is_worn_out() && self.leave_at.is_none() {
+            self.line.broke();
+            return true;
+        }
+        let error = match taken {
+            true if is_broken(status, true) => self.lost(status.message()),
+            _ => crate::client::refused(status),
         };
-        self.waiting_input = Some(JobInput { input: Some(input) });
+        self.record.fail(error);
+        false
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        match &self.record.job_id {
+            Some(job) => Error::ConnectionLost { job: job.clone(), why: why.to_owned() },
+            None => Error::Unanswered { why: why.to_owned() },
+        }
+    }
+
+    /// Whether the session goes on. Before the job is taken a signal asks for its end and leaves soon, at the third it leaves in
+    /// any case: the daemon then cancels.
+    fn on_signal(&mut self, signal: i32, connected: bool) -> bool {
+        let earlier = self.signals_seen;
+        self.signals_seen += 1;
+        self.record.signal.get_or_insert(signal);
+        let kill = signals::wish(signal, earlier) == Wish::Kill;
+        if self.record.job_id.is_some() && !(earlier >= 2 && kill) {
+            self.cancel(signals::reason(signal), kill);
+            return true;
+        }
+        let cancel = CancelInput { reason: signals::reason(signal).to_owned(), kill: false };
+        let input = JobInput { input: Some(job_input::Input::Cancel(cancel)) };
+        let asked = self.record.job_id.is_none() && connected && earlier == 0 && self.line.can_return();
+        self.leave_at = (asked && self.inputs.try_send(input).is_ok()).then(|| Instant::now() + LEAVE_AFTER);
+        self.leave_at.is_some()
+    }
+
+    fn on_written(&mut self, done: Result<(), WriteFailure>) {
+        self.screen.close();
+        match done {
+            Err(WriteFailure::ReaderGone) => {
+                self.record.reader_gone = true;
+                self.cancel("the reader of the output went away", false);
+            }
+            Err(WriteFailure::Failed(error)) => {
+                self.record.fail(error);
+                self.cancel("the output could not be written", false);
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Whether the session goes on.
+    fn on_fed(&mut self, fed: Fed) -> bool {
+        match fed {
+            Fed::Bytes => {}
+            Fed::Failed(error) => self.record.fail(error),
+            Fed::Detach => self.record.detached = true,
+        }
+        !self.record.detached
+    }
+
+    const fn has_input(&self) -> bool {
+        self.record.job_id.is_some() && (self.size.is_some() || self.feed.is_waiting())
+    }
+
+    fn next_input(&mut self) -> Option<JobInput> {
+        match self.size.take() {
+            Some(size) => Some(JobInput { input: Some(job_input::Input::Resize(size)) }),
+            None => self.feed.send(),
+        }
     }
 
     fn cancel(&mut self, reason: &str, kill: bool) {
         let Some(job_id) = self.record.job_id.clone() else { return };
-        let mut client = self.canceller.clone();
+        let mut client = self.line.jobs();
         let request = CancelRequest { job_id, reason: reason.to_owned(), kill };
+        self.cancel = Some(request.clone());
         self.cancels.spawn(async move { client.cancel(request).await.map(drop) });
     }
 
-    /// Keeps the first cause.
-    fn fail(&mut self, error: Error) {
-        self.record.error.get_or_insert(error);
+    fn on_cancelled(&mut self, cancelled: Result<Result<(), Status>, tokio::task::JoinError>) {
+        match cancelled {
+            // It is asked for again when the connection is back.
+            Ok(Err(status)) if self.line.can_return() && is_broken(&status, true) => {}
+            Ok(Err(status)) => self.record.fail(crate::client::refused(&status)),
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+
+    /// Gives the terminal back and waits for the writer, unless a signal says that nobody wants the rest.
+    async fn flush(self, signals: &mut Signals) -> Record {
+        let Session { screen, mut record, terminal, .. } = self;
+        if let (Some(signal), None, None) = (record.signal, &record.finished, &record.error) {
+            record.fail(Error::Stopped { signal });
+        }
+        tokio::select! {
+            flushed = screen.flush() => match flushed {
+                Err(WriteFailure::ReaderGone) => record.reader_gone = true,
+                Err(WriteFailure::Failed(error)) => record.fail(error),
+                Ok(()) => {}
+            },
+            signal = signals.next() => record.fail(Error::Stopped { signal }),
+        }
+        drop(terminal);
+        record
     }
 }
 
-/// The next piece of stdin; never, when there is none.
-async fn next_input(stdin: &mut Option<mpsc::Receiver<Input>>) -> Option<Input> {
-    match stdin {
-        Some(stdin) => stdin.recv().await,
+/// The next event; never, without a stream.
+async fn next_event(events: &mut Option<Events>, silence_max: Option<Duration>) -> Option<Result<Event, Status>> {
+    match (events, silence_max) {
+        (Some(events), Some(longest)) => match timeout(longest, events.next()).await {
+            Ok(event) => event,
+            Err(_) => Some(Err(Status::unavailable("the daemon says nothing any more"))),
+        },
+        (Some(events), None) => events.next().await,
+        (None, _) => std::future::pending().await,
+    }
+}
+
+/// What the writer says at its end; never, after it.
+async fn writer_done(screen: &mut Screen) -> Result<(), WriteFailure> {
+    match screen.is_writing() {
+        true => screen.done().await.unwrap_or(Ok(())),
+        false => std::future::pending().await,
+    }
+}
+
+async fn changed(terminal: &mut Option<terminal::Lent>) -> Result<(), Error> {
+    match terminal {
+        Some(terminal) => terminal.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -1,5 +1,7 @@
-//! Signals of the caller as messages: TERM, HUP and INT. Those that we were started to ignore (`nohup`, a background job)
-//! stay ignored.
+//! Signals of the caller as messages: TERM, HUP and INT, and while our terminal is lent to a job every other one that would end
+//! us. Those that we were started to ignore (`nohup`, a background job) stay ignored.
+
+use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,58 +10,47 @@ use crate::error::Error;
 /// Most bytes of /proc/self/status that are read; it has a few kilobytes.
 const STATUS_BYTES_MAX: usize = 64 * 1024;
 
+/// What ends a job. SIGINT is the first: its place decides nothing, its number does.
+const ALWAYS: [i32; 3] = [2, 15, 1];
+/// What would end us, and leave a raw terminal behind: QUIT, USR1, USR2, ALRM, VTALRM, PROF (signal(7)).
+const WITH_TERMINAL: [i32; 6] = [3, 10, 12, 14, 26, 27];
+
 /// The signals that end a job.
 #[derive(Debug)]
-pub struct Signals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-    hangup: Option<Signal>,
-}
+pub struct Signals(Vec<(i32, Signal)>);
 
 impl Signals {
-    /// Catches them from now on. Needs a tokio runtime.
-    pub fn catch() -> Result<Signals, Error> {
+    /// Catches them from now on; `terminal` is whether ours is lent to a job. Needs a tokio runtime.
+    pub fn catch(terminal: bool) -> Result<Signals, Error> {
         let status = runtime_sys::file::read_all_bounded("/proc/self/status".as_ref(), STATUS_BYTES_MAX)
             .map_err(|source| Error::Kernel { act: "read /proc/self/status", source })?;
         let ignored = ignored_signals(&status);
-        let catch = |kind: SignalKind| -> Result<Option<Signal>, Error> {
-            if is_in(ignored, kind.as_raw_value()) {
-                return Ok(None);
-            }
-            signal(kind)
-                .map(Some)
-                .map_err(|error| Error::io("catch", format!("signal {}", kind.as_raw_value()), error))
+        let more: &[i32] = if terminal { &WITH_TERMINAL } else { &[] };
+        let wanted = ALWAYS.iter().chain(more).filter(|number| !is_in(ignored, **number));
+        let catch = |number: &i32| -> Result<(i32, Signal), Error> {
+            let caught = signal(SignalKind::from_raw(*number));
+            caught.map(|signal| (*number, signal)).map_err(|error| Error::io("catch", format!("signal {number}"), error))
         };
-        Ok(Signals {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-        })
+        wanted.map(catch).collect::<Result<_, _>>().map(Signals)
     }
 
     /// None at all: what they do is tested by the programs that get real ones.
     #[cfg(test)]
     pub const fn none() -> Signals {
-        Signals { interrupt: None, terminate: None, hangup: None }
+        Signals(Vec::new())
     }
 
     /// The next one, by number. Cancel safe.
     pub async fn next(&mut self) -> i32 {
-        async fn arrive(signal: &mut Option<Signal>) {
-            let arrived = match signal {
-                Some(signal) => signal.recv().await,
-                None => None,
-            };
-            // Without a stream, or after its end, no signal ever comes.
-            if arrived.is_none() {
-                std::future::pending::<()>().await;
-            }
-        }
-        tokio::select! {
-            () = arrive(&mut self.interrupt) => SignalKind::interrupt().as_raw_value(),
-            () = arrive(&mut self.terminate) => SignalKind::terminate().as_raw_value(),
-            () = arrive(&mut self.hangup) => SignalKind::hangup().as_raw_value(),
-        }
+        std::future::poll_fn(|context| {
+            let arrived = self.0.iter_mut().find_map(|(number, signal)| match signal.poll_recv(context) {
+                Poll::Ready(Some(())) => Some(*number),
+                // After the end of its stream no signal ever comes.
+                Poll::Ready(None) | Poll::Pending => None,
+            });
+            arrived.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
@@ -85,6 +76,7 @@ pub fn reason(signal: i32) -> &'static str {
     match signal {
         1 => "hangup",
         2 => "interrupt",
+        3 => "quit",
         15 => "terminate",
         _ => "signal",
     }

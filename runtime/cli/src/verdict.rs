@@ -1,6 +1,6 @@
-//! What `run` and `attach` say in the end: the exit status and the line on stderr. Pure.
+//! What `run`, `attach` and `wait` say in the end: the exit status and the line on stderr. Pure.
 
-use runtime_proto::v1::outcome::Cause;
+use runtime_proto::v1::{Outcome, outcome::Cause};
 
 use crate::error::{Error, STATUS_OURS, status_of_signal};
 use crate::session::Record;
@@ -30,6 +30,10 @@ pub fn of(record: &Record) -> Verdict {
             line: Some(text::escape::line(&error.to_string())),
         };
     }
+    if record.detached {
+        let job = record.job_id.as_deref().unwrap_or("the job");
+        return Verdict { status: 0, line: Some(text::escape::line(&format!("left {job}, which goes on: `runtime attach {job}`"))) };
+    }
     if record.planned.is_some() {
         return Verdict { status: 0, line: None };
     }
@@ -37,11 +41,20 @@ pub fn of(record: &Record) -> Verdict {
         let error = Error::Protocol { what: "the job ended without an outcome".to_owned() };
         return Verdict { status: STATUS_OURS, line: Some(error.to_string()) };
     };
-    let status = match (&outcome.cause, record.signal) {
-        (None, _) => STATUS_OURS,
+    match (&outcome.cause, record.signal) {
         // We were told to end and passed it on: to our caller we ended by that signal.
-        (Some(Cause::Cancelled(_)), Some(signal)) => status_of_signal(signal),
-        _ => u8::try_from(outcome.exit_status).unwrap_or(STATUS_OURS),
+        (Some(Cause::Cancelled(_)), Some(signal)) => {
+            Verdict { status: status_of_signal(signal), line: text::outcome::line(outcome) }
+        }
+        _ => of_outcome(outcome),
+    }
+}
+
+/// Status and line of an outcome alone.
+pub fn of_outcome(outcome: &Outcome) -> Verdict {
+    let status = match outcome.cause {
+        None => STATUS_OURS,
+        Some(_) => u8::try_from(outcome.exit_status).unwrap_or(STATUS_OURS),
     };
     Verdict { status, line: text::outcome::line(outcome) }
 }
@@ -49,7 +62,7 @@ pub fn of(record: &Record) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runtime_proto::v1::{CancelledOutcome, ExitedOutcome, JobFinished, Outcome, SignalledOutcome};
+    use runtime_proto::v1::{CancelledOutcome, ExitedOutcome, JobFinished, SignalledOutcome};
 
     fn ended(cause: Cause, exit_status: u32) -> Record {
         let outcome = Outcome { cause: Some(cause), exit_status, ..Default::default() };
@@ -73,7 +86,7 @@ mod tests {
             assert_eq!(i32::from(of(&exited(code)).status), code);
             assert_eq!(of(&exited(code)).line, None);
         }
-        let killed = of(&ended(Cause::Signalled(SignalledOutcome { signal: 11, core_dumped: false }), 139));
+        let killed = of(&ended(Cause::Signalled(SignalledOutcome { signal: 11, ..Default::default() }), 139));
         assert_eq!(killed.status, 139);
         assert!(killed.line.unwrap().contains("SEGV"));
     }
@@ -111,6 +124,13 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(of(&odd).status, 125);
+    }
+
+    #[test]
+    fn who_leaves_a_job_is_told_how_to_come_back() {
+        let left = of(&Record { detached: true, job_id: Some("job-1".into()), ..Default::default() });
+        assert_eq!(left.status, 0);
+        assert!(left.line.unwrap().contains("runtime attach job-1"));
     }
 
     #[test]

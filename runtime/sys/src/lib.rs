@@ -3,6 +3,7 @@
 //! A function is one kernel act: typed in, owned or borrowed descriptors, typed error out. There is no
 //! policy, no default and no logging in this crate; every descriptor it makes is close-on-exec.
 
+pub mod caller_terminal;
 pub mod caps;
 pub mod cgroup;
 pub mod clone;

@@ -16,12 +16,12 @@ fn run(line: &[&str]) -> (Global, RunArgs) {
 #[test]
 fn everything_after_the_command_belongs_to_the_command() {
     let (_, args) = run(&["runtime", "run", "--", "sh", "-c", "exit 3", "--json"]);
-    assert_eq!(args.command, words(&["sh", "-c", "exit 3", "--json"]));
+    assert_eq!(args.job.command, words(&["sh", "-c", "exit 3", "--json"]));
     let (global, args) = run(&["runtime", "run", "-i", "python3", "-c", "x", "--endpoint", "y"]);
-    assert_eq!(args.command, words(&["python3", "-c", "x", "--endpoint", "y"]));
+    assert_eq!(args.job.command, words(&["python3", "-c", "x", "--endpoint", "y"]));
     assert!(args.interactive && global.endpoint.is_none());
     let (_, args) = run(&["runtime", "run", "--", "--strange", "--"]);
-    assert_eq!(args.command, words(&["--strange", "--"]));
+    assert_eq!(args.job.command, words(&["--strange", "--"]));
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn arguments_that_are_not_utf_8_survive() {
     let line =
         [words(&["runtime", "run", "--env"]), vec![odd.clone()], words(&["--"]), vec![odd.clone()]].concat();
     let Verb::Run(args) = parse(&line).unwrap().verb else { panic!("not run") };
-    assert_eq!(args.command, args.env);
-    assert_eq!(args.env, [odd]);
+    assert_eq!(args.job.command, args.job.env);
+    assert_eq!(args.job.env, [odd]);
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn flags_are_read() {
         "--",
         "true",
     ]);
-    assert_eq!(args.profile, "python");
-    assert_eq!(args.env, words(&["A=b", "C"]));
-    assert_eq!(args.limit, ["memory=1GiB", "pids=5"]);
+    assert_eq!(args.job.profile, "python");
+    assert_eq!(args.job.env, words(&["A=b", "C"]));
+    assert_eq!(args.job.limit, ["memory=1GiB", "pids=5"]);
     assert_eq!(args.dir, Some("/x:ro".into()));
     assert!(args.plan && args.embedded);
 }

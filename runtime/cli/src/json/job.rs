@@ -18,7 +18,21 @@ pub fn job(job: &Job) -> Value {
         .set_some("finish_time", job.finish_time.as_ref().map(time))
         .set_some("enforcement", job.enforcement.as_ref().map(outcome::enforcement))
         .set_some("outcome", job.outcome.as_ref().map(outcome::outcome))
+        .set("labels", labels(job))
+        .set("org", job.org.as_str())
+        .set("priority", job.priority)
+        .set("terminal", job.terminal)
+        .set("stdin_open", job.stdin_open)
+        .set("stdout_bytes", job.stdout_bytes)
+        .set("stderr_bytes", job.stderr_bytes)
+        .set("idempotency_key", job.idempotency_key.as_str())
+        .set("adoptions", job.adoptions)
+        .set("output_stalled", job.output_stalled.as_str())
         .into()
+}
+
+fn labels(job: &Job) -> Value {
+    job.labels.iter().fold(Object::default(), |object, (name, value)| object.set(name, value.as_str())).into()
 }
 
 /// `queued`, `starting`, `running`, `finished`.

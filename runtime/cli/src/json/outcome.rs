@@ -29,7 +29,8 @@ fn cause_field(cause: &Cause) -> (&'static str, Value) {
     match cause {
         Cause::Exited(exited) => ("exited", empty().set("code", exited.code).into()),
         Cause::Signalled(ended) => {
-            ("signalled", empty().set("signal", ended.signal).set("core_dumped", ended.core_dumped).into())
+            let object = empty().set("signal", ended.signal).set("core_dumped", ended.core_dumped);
+            ("signalled", object.set("evidence", ended.evidence.as_str()).into())
         }
         Cause::Limit(hit) => ("limit", limit_hit(hit)),
         Cause::Denied(denied) => ("denied", empty().set_some("syscall", denied.syscall).into()),
@@ -48,7 +49,7 @@ fn cause_field(cause: &Cause) -> (&'static str, Value) {
                 .set("message", failed.message.as_str())
                 .into(),
         ),
-        Cause::HostOom(_) => ("host_oom", empty().into()),
+        Cause::HostOom(killed) => ("host_oom", empty().set("evidence", killed.evidence.as_str()).into()),
         Cause::Lost(lost) => ("lost", empty().set("why", lost.why.as_str()).into()),
     }
 }
@@ -76,6 +77,7 @@ fn usage(usage: &Usage) -> Value {
         .set_some("queue_time_us", usage.queue_time.as_ref().map(microseconds))
         .set_some("spawn_time_us", usage.spawn_time.as_ref().map(microseconds))
         .set_some("run_time_us", usage.run_time.as_ref().map(microseconds))
+        .set_some("output_bytes", usage.output_bytes)
         .into()
 }
 

@@ -77,13 +77,13 @@ fn hit() -> LimitHit {
 fn causes() -> Vec<Cause> {
     vec![
         Cause::Exited(ExitedOutcome { code: 1 }),
-        Cause::Signalled(SignalledOutcome { signal: 9, core_dumped: false }),
+        Cause::Signalled(SignalledOutcome { signal: 9, core_dumped: false, evidence: "x".into() }),
         Cause::Limit(hit()),
         Cause::Denied(DeniedOutcome { syscall: Some(1) }),
         Cause::Denied(DeniedOutcome { syscall: None }),
         Cause::Cancelled(CancelledOutcome { by: "uid 0".into(), reason: "x".into() }),
         Cause::SpawnFailed(SpawnFailedOutcome { step: "exec".into(), ..Default::default() }),
-        Cause::HostOom(HostOomOutcome {}),
+        Cause::HostOom(HostOomOutcome { evidence: "x".into() }),
         Cause::Lost(LostOutcome { why: "launcher_died".into() }),
     ]
 }
@@ -101,6 +101,7 @@ fn sample(cause: Cause) -> Value {
         queue_time: duration,
         spawn_time: duration,
         run_time: duration,
+        output_bytes: Some(1),
     };
     let outcome = Outcome {
         cause: Some(cause),
@@ -138,7 +139,7 @@ fn every_kind_of_report_keeps_to_the_schema() {
 
 #[test]
 fn the_checker_sees_what_is_wrong() {
-    let mut value = sample(Cause::HostOom(HostOomOutcome {}));
+    let mut value = sample(Cause::HostOom(HostOomOutcome { evidence: "x".into() }));
     value["outcome"]["surprise"] = 1.into();
     value["exit_status"] = "1".into();
     value["enforcement"]["walls"][0]["state"] = "sideways".into();
@@ -160,4 +161,7 @@ fn a_job_shows_its_arguments_and_never_a_value_of_its_environment() {
     assert_eq!(value["argv"], serde_json::json!(["sh", {"hex": "ff"}]));
     assert_eq!(value["env_names"], serde_json::json!(["TOKEN"]));
     assert!(value.get("outcome").is_none());
+    for field in ["labels", "org", "priority", "terminal", "stdin_open", "stdout_bytes", "adoptions", "output_stalled"] {
+        assert!(value.get(field).is_some(), "{field}");
+    }
 }

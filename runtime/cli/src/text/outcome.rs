@@ -3,7 +3,7 @@
 use runtime_plan::limit::LimitName;
 use runtime_proto::v1::{LimitHit, Outcome, SpawnFailedOutcome, outcome::Cause};
 
-use super::{amount, escape};
+use super::{amount, escape, signal};
 
 /// The line, without `runtime: `; `None` when the command exited by itself.
 pub fn line(outcome: &Outcome) -> Option<String> {
@@ -12,7 +12,7 @@ pub fn line(outcome: &Outcome) -> Option<String> {
         Some(Cause::Exited(_)) => return None,
         Some(Cause::Signalled(ended)) => {
             let core = if ended.core_dumped { ", core dumped" } else { "" };
-            format!("the command was ended by signal {}{core}", signal(ended.signal))
+            format!("the command was ended by signal {}{core}", signal::show(ended.signal))
         }
         Some(Cause::Limit(hit)) => limit(hit),
         Some(Cause::Denied(denied)) => match denied.syscall {
@@ -29,11 +29,27 @@ pub fn line(outcome: &Outcome) -> Option<String> {
         Some(Cause::HostOom(_)) => {
             "the host ran out of memory and its kernel chose the command (not a limit of the job): free memory, or run fewer jobs at a time".to_owned()
         }
-        Some(Cause::Lost(lost)) => {
-            format!("nobody saw the command end ({}): see the daemon's log; what it did so far is unknown", lost.why)
-        }
+        Some(Cause::Lost(lost)) => lost_line(&lost.why),
     };
     Some(escape::line(&text))
+}
+
+/// A job whose end nobody saw: what that means for its caller.
+fn lost_line(why: &str) -> String {
+    match why {
+        "env_not_kept" => "the job waited for its turn while the daemon was started again, and the values of its variables went with the old one (env_not_kept): it never ran; submit it again".to_owned(),
+        "host_rebooted" => "the host went down while the command ran (host_rebooted): what it did so far is unknown".to_owned(),
+        why => format!("nobody saw the command end ({why}): see the daemon's log; what it did so far is unknown"),
+    }
+}
+
+/// What shows that it ended so; empty where the line says it already, or nothing more is known.
+pub fn evidence(outcome: &Outcome) -> String {
+    match outcome.cause.as_ref() {
+        Some(Cause::Signalled(ended)) => escape::line(&ended.evidence),
+        Some(Cause::HostOom(killed)) => escape::line(&killed.evidence),
+        _ => String::new(),
+    }
 }
 
 /// A limit that ended a job.
@@ -75,7 +91,7 @@ pub fn word(outcome: &Outcome) -> String {
     let text = match outcome.cause.as_ref() {
         None => "unknown".to_owned(),
         Some(Cause::Exited(exited)) => format!("exited {}", exited.code),
-        Some(Cause::Signalled(ended)) => format!("signal {}", signal(ended.signal)),
+        Some(Cause::Signalled(ended)) => format!("signal {}", signal::show(ended.signal)),
         Some(Cause::Limit(hit)) => format!("limit {}", hit.limit),
         Some(Cause::Denied(_)) => "denied".to_owned(),
         Some(Cause::Cancelled(_)) => "cancelled".to_owned(),
@@ -84,32 +100,6 @@ pub fn word(outcome: &Outcome) -> String {
         Some(Cause::Lost(_)) => "lost".to_owned(),
     };
     escape::line(&text)
-}
-
-/// A signal's number and, for those that people know, its name (signal(7), x86_64).
-fn signal(number: i32) -> String {
-    let name = match number {
-        1 => "HUP",
-        2 => "INT",
-        3 => "QUIT",
-        4 => "ILL",
-        5 => "TRAP",
-        6 => "ABRT",
-        7 => "BUS",
-        8 => "FPE",
-        9 => "KILL",
-        10 => "USR1",
-        11 => "SEGV",
-        12 => "USR2",
-        13 => "PIPE",
-        14 => "ALRM",
-        15 => "TERM",
-        24 => "XCPU",
-        25 => "XFSZ",
-        31 => "SYS",
-        _ => return number.to_string(),
-    };
-    format!("{number} ({name})")
 }
 
 #[cfg(test)]

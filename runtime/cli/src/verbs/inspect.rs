@@ -33,6 +33,7 @@ fn text(job: &Job) -> String {
         ("environment", names.join(" ")),
         ("profile", escape::line(&job.profile)),
     ];
+    lines.extend(record_lines(job));
     let times = [("created", &job.create_time), ("started", &job.start_time), ("finished", &job.finish_time)];
     for (name, time) in times {
         if let Some(time) = time {
@@ -51,10 +52,29 @@ fn text(job: &Job) -> String {
     text
 }
 
+/// What the record says besides command and state; values that say nothing are left out.
+fn record_lines(job: &Job) -> Vec<(&'static str, String)> {
+    let mut labels: Vec<_> = job.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    labels.sort();
+    let mut lines: Vec<_> = labels.iter().map(|label| ("label", escape::line(label))).collect();
+    lines.push(("org", escape::line(&job.org)));
+    lines.push(("key", escape::line(&job.idempotency_key)));
+    let mut when = |condition: bool, name, text: String| lines.extend(condition.then_some((name, text)));
+    when(job.priority != 0, "priority", job.priority.to_string());
+    when(job.terminal, "terminal", "yes".to_owned());
+    when(job.stdin_open, "stdin", "open".to_owned());
+    when(job.adoptions > 0, "adopted", format!("{} times by a new server", job.adoptions));
+    let output = format!("{} bytes stdout, {} bytes stderr so far", job.stdout_bytes, job.stderr_bytes);
+    when(job.outcome.is_none() && job.stdout_bytes | job.stderr_bytes > 0, "output", output);
+    when(!job.output_stalled.is_empty(), "stalled", escape::line(&job.output_stalled));
+    lines
+}
+
 fn outcome_lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("outcome", outcome::word(outcome)),
         ("why", outcome::line(outcome).unwrap_or_default()),
+        ("evidence", outcome::evidence(outcome)),
         ("exit status", outcome.exit_status.to_string()),
     ];
     lines.extend(outcome.limits_hit.iter().map(|hit| ("ran into", outcome::limit_hit(hit))));
@@ -83,6 +103,7 @@ fn usage_line(usage: &Usage) -> String {
         time("queued", &usage.queue_time),
         time("start", &usage.spawn_time),
         time("run", &usage.run_time),
+        usage.output_bytes.map(|bytes| format!("output {}", amount::size(bytes))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -131,6 +152,40 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} in {text}");
         }
-        assert!(!text.contains("environment") && !text.contains("why"), "{text}");
+        for part in ["environment", "why", "evidence", "terminal", "adopted", "stalled", "priority", "key"] {
+            assert!(!text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_running_job_shows_what_its_record_has() {
+        let job = Job {
+            job_id: "job-1".into(),
+            state: JobState::Running.into(),
+            labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\x1b".to_owned())].into(),
+            org: "acme".into(),
+            priority: -3,
+            terminal: true,
+            stdin_open: true,
+            stdout_bytes: 7,
+            idempotency_key: "k".into(),
+            adoptions: 2,
+            output_stalled: "disk full".into(),
+            ..Default::default()
+        };
+        let text = text(&job);
+        for part in [
+            "label        a=\\x1b\nlabel        b=2\n",
+            "org          acme\n",
+            "key          k\n",
+            "priority     -3\n",
+            "terminal     yes\n",
+            "stdin        open\n",
+            "adopted      2 times by a new server\n",
+            "output       7 bytes stdout, 0 bytes stderr so far\n",
+            "stalled      disk full\n",
+        ] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
     }
 }

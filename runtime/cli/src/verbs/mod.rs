@@ -4,16 +4,23 @@ mod attach;
 mod cancel;
 mod completions;
 mod doctor;
+mod drain;
+mod gc;
 mod inspect;
+mod logs;
 mod probe;
 mod profile;
 mod ps;
+mod rm;
 mod run;
 mod selftest;
 mod serve;
 mod server;
+mod signal;
+mod submit;
+mod wait;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tonic::transport::Channel;
@@ -37,7 +44,7 @@ pub fn dispatch(argv: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&argv, &error),
     };
-    let like_run = matches!(cli.verb, Verb::Run(_) | Verb::Attach(_));
+    let like_run = cli.verb.is_like_run();
     let json = cli.global.json;
     let status = act(cli).unwrap_or_else(|error| {
         output::complain(&error.show(json));
@@ -50,11 +57,18 @@ fn act(cli: Cli) -> Result<u8, Error> {
     let global = cli.global;
     match cli.verb {
         Verb::Run(args) => run::run(global, &args),
-        Verb::Serve(args) => serve::serve(args),
+        Verb::Submit(args) => submit::submit(global, &args.job, args.interactive),
+        Verb::Serve(args) => serve::serve(*args),
         Verb::Ps(args) => ps::ps(global, &args),
         Verb::Inspect(args) => inspect::inspect(global, args),
+        Verb::Logs(args) => logs::logs(global, args),
         Verb::Attach(args) => attach::attach(global, args),
+        Verb::Wait(args) => wait::wait(global, args),
+        Verb::Signal(args) => signal::send(global, args),
         Verb::Cancel(args) => cancel::cancel(global, args),
+        Verb::Rm(args) => rm::rm(global, args),
+        Verb::Drain(args) => drain::drain(global, &args),
+        Verb::Gc(args) => gc::gc(global, args),
         Verb::Profile(args) => profile::profile(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Selftest(args) => selftest::selftest(global, &args),
@@ -77,8 +91,7 @@ fn refuse(argv: &[OsString], error: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     let error = Error::CommandLine { text };
     output::complain(&error.show(json));
-    let like_run = verb == Some(OsStr::new("run")) || verb == Some(OsStr::new("attach"));
-    ExitCode::from(error.exit_status(like_run))
+    ExitCode::from(error.exit_status(args::is_like_run(verb)))
 }
 
 fn print_help(help: &clap::Error) -> ExitCode {

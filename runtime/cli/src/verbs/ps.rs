@@ -1,4 +1,6 @@
-//! `runtime ps`: jobs, newest first.
+//! `runtime ps`: jobs, newest first; with `--watch` then each change of one.
+
+mod watch;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,44 +9,62 @@ use runtime_proto::v1::{Job, JobState, ListRequest};
 
 use crate::args::{Global, PsArgs};
 use crate::error::Error;
-use crate::text::{amount, escape, outcome, table};
-use crate::{client, json, output};
+use crate::text::{amount, escape, outcome, table, when};
+use crate::{client, json, output, request};
 
 /// Most jobs that one answer has (the API's bound).
 const PAGE_MAX: u32 = 1_000;
 /// Characters of a command line in the table.
 const COMMAND_CHARACTERS_MAX: usize = 60;
+/// The columns.
+const HEAD: [&str; 6] = ["JOB", "STATE", "PROFILE", "AGE", "OUTCOME", "COMMAND"];
 
 /// Lists jobs, page by page, up to the number asked for.
 pub fn ps(global: Global, args: &PsArgs) -> Result<u8, Error> {
+    let first = first_page(args, SystemTime::now())?;
+    if args.watch {
+        return watch::watch(global, first);
+    }
     let json = global.json;
+    let jobs_max = if args.all { usize::MAX } else { usize::try_from(args.max).unwrap_or(usize::MAX) };
     let jobs = super::with_daemon(global, |channel| async {
         let mut client = client::jobs(channel);
-        let mut jobs: Vec<Job> = Vec::new();
+        let (mut jobs, mut page) = (0, Vec::new());
         let mut page_token = String::new();
-        loop {
-            let left = args.max.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-            if left == 0 {
-                return Ok(jobs);
-            }
-            let state = wanted(args.state.as_deref()).into();
-            let request = ListRequest { state, page_size: left.min(PAGE_MAX), page_token };
+        while jobs < jobs_max {
+            let page_size = u32::try_from(jobs_max - jobs).unwrap_or(u32::MAX).min(PAGE_MAX);
+            let request = ListRequest { page_size, page_token, ..first.clone() };
             let answer = client.list(request).await.map_err(|status| client::refused(&status))?.into_inner();
-            jobs.extend(answer.jobs);
+            jobs += answer.jobs.len();
+            // A million records are printed as they come, and never held together.
+            match json {
+                true => answer.jobs.iter().try_for_each(|job| output::print_json(&json::job::job(job)))?,
+                false => page.extend(answer.jobs),
+            }
             page_token = answer.next_page_token;
             if page_token.is_empty() {
-                return Ok(jobs);
+                break;
             }
         }
+        Ok(page)
     })?;
-    if json {
-        jobs.iter().try_for_each(|job| output::print_json(&json::job::job(job)))?;
-    } else {
+    if !json {
         let now = SystemTime::now();
-        let rows = jobs.iter().map(|job| row(job, now)).collect();
-        output::print(&table::plain(&["JOB", "STATE", "PROFILE", "AGE", "OUTCOME", "COMMAND"], rows))?;
+        output::print(&table::plain(&HEAD, jobs.iter().map(|job| row(job, now)).collect()))?;
     }
     Ok(0)
+}
+
+fn first_page(args: &PsArgs, now: SystemTime) -> Result<ListRequest, Error> {
+    let since = args.since.as_deref().map(|text| when::parse(text, now)).transpose();
+    Ok(ListRequest {
+        state: wanted(args.state.as_deref()).into(),
+        labels: request::labels(&args.label)?,
+        profile: args.profile.clone().unwrap_or_default(),
+        org: args.org.clone().unwrap_or_default(),
+        created_after: since.map_err(|message| Error::Usage { message: format!("--since: {message}") })?,
+        ..ListRequest::default()
+    })
 }
 
 fn wanted(state: Option<&str>) -> JobState {
@@ -99,6 +119,23 @@ mod tests {
             row(&job, now),
             ["job-1", "finished", "default", "1 min 1 s", "exited 3", "sh '\\x1b[2J\\xff'"]
         );
+    }
+
+    #[test]
+    fn filters_become_fields() {
+        let args = PsArgs {
+            state: Some("running".into()),
+            label: vec!["a=1".into(), "b=2".into()],
+            profile: Some("python".into()),
+            org: Some("acme".into()),
+            since: Some("10s".into()),
+            ..Default::default()
+        };
+        let page = first_page(&args, UNIX_EPOCH + Duration::from_secs(100)).unwrap();
+        assert_eq!(page.state(), JobState::Running);
+        assert_eq!((page.labels.len(), page.profile.as_str(), page.org.as_str()), (2, "python", "acme"));
+        assert_eq!(page.created_after, Some(Timestamp { seconds: 90, nanos: 0 }));
+        assert!(first_page(&PsArgs { label: vec!["a".into()], ..args }, UNIX_EPOCH).is_err());
     }
 
     #[test]

@@ -1,34 +1,40 @@
 //! `runtime run`: one command, here or at a daemon; its bytes, its status, and a report when asked for.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+mod report;
+
 use std::os::unix::net::UnixStream;
 
-use runtime_proto::v1::RunStart;
+use runtime_proto::v1::{OnDisconnect, RunStart};
 use tonic::transport::Channel;
 
+use super::submit;
 use crate::args::{Global, RunArgs};
 use crate::embedded::Embedded;
 use crate::endpoint::{self, Choice, Endpoint, Wishes};
 use crate::error::Error;
-use crate::json::job::{Report, report};
 use crate::places::Surroundings;
-use crate::session::{self, Call, Record};
+use crate::request::Shape;
+use crate::screen::Look;
+use crate::session::{self, Call, Line, Record, Wants};
 use crate::signals::Signals;
-use crate::verdict::Verdict;
 use crate::{client, output, request, verdict};
 
 /// Runs the command. Forks the launcher before anything that makes a thread.
 pub fn run(global: Global, args: &RunArgs) -> Result<u8, Error> {
-    let start = request::run_start(args, |name| std::env::var_os(name))?;
+    if args.detach {
+        return submit::submit(global, &args.job, args.interactive);
+    }
     let directory = args.dir.as_deref().map(request::directory).transpose()?;
     let places = Surroundings::now();
     let default = endpoint::look_at(&places.default_socket(), places.uid);
     let json = global.json;
     let record = match endpoint::choose_for_run(&Wishes::now(global.endpoint, args.embedded), default)? {
         Choice::Daemon(endpoint) if directory.is_some() => return Err(directory_at_daemon(&endpoint)),
-        Choice::Daemon(endpoint) => at_daemon(&endpoint, start, args)?,
-        Choice::Embedded => embedded(Embedded::start(&places, directory.as_ref())?, start, args)?,
+        Choice::Daemon(endpoint) => at_daemon(endpoint, start_at_daemon(args)?, args)?,
+        Choice::Embedded => {
+            let start = start(args, OnDisconnect::CancelNow)?;
+            embedded(Embedded::start(&places, directory.as_ref())?, start, args)?
+        }
     };
     finish(&record, args, json)
 }
@@ -41,12 +47,37 @@ fn directory_at_daemon(endpoint: &Endpoint) -> Error {
     }
 }
 
-fn at_daemon(endpoint: &Endpoint, start: RunStart, args: &RunArgs) -> Result<Record, Error> {
+fn start(args: &RunArgs, on_disconnect: OnDisconnect) -> Result<RunStart, Error> {
+    let shape = Shape {
+        host_directory: args.dir.is_some(),
+        stdin: args.interactive,
+        terminal: args.job.terminal.then(submit::wanted_terminal),
+        on_disconnect,
+    };
+    let spec = request::spec(&args.job, shape, |name| std::env::var_os(name))?;
+    let idempotency_key = args.job.idempotency_key.clone().unwrap_or_default();
+    Ok(RunStart { spec: Some(spec), validate_only: args.plan, idempotency_key, ..RunStart::default() })
+}
+
+/// With a key of its own the call can be made again when its answer was lost. The daemon waits for us to come back.
+fn start_at_daemon(args: &RunArgs) -> Result<RunStart, Error> {
+    if args.interactive && args.job.idempotency_key.is_some() {
+        let message = "-i with --idempotency-key: a second run with the key would feed the job's stdin twice; let it read a file with --stdin-file, or leave the key out".to_owned();
+        return Err(Error::Usage { message });
+    }
+    let mut start = start(args, OnDisconnect::Cancel)?;
+    if start.idempotency_key.is_empty() && !args.plan {
+        start.idempotency_key = submit::fresh_key();
+    }
+    Ok(start)
+}
+
+fn at_daemon(endpoint: Endpoint, start: RunStart, args: &RunArgs) -> Result<Record, Error> {
     super::runtime()?.block_on(async {
-        let mut signals = Signals::catch()?;
-        let channel = client::connect(endpoint).await?;
-        prepare_report(args)?;
-        Ok(hold(channel, start, args, &mut signals).await)
+        let mut signals = Signals::catch(args.job.terminal)?;
+        let line = Line::to(endpoint).await?;
+        report::prepare(args.report.as_deref())?;
+        Ok(hold(line, start, args, &mut signals).await)
     })
 }
 
@@ -55,10 +86,10 @@ fn embedded(embedded: Embedded, start: RunStart, args: &RunArgs) -> Result<Recor
     let (connection, tie) = embedded.split();
     let session = super::runtime().and_then(|runtime| {
         runtime.block_on(async {
-            let mut signals = Signals::catch()?;
-            prepare_report(args)?;
+            let mut signals = Signals::catch(args.job.terminal)?;
+            report::prepare(args.report.as_deref())?;
             let channel = private(connection).await?;
-            Ok(hold(channel, start, args, &mut signals).await)
+            Ok(hold(Line::once(channel), start, args, &mut signals).await)
         })
     });
     let last_words = tie.finish()?;
@@ -102,8 +133,14 @@ async fn private(connection: Option<UnixStream>) -> Result<Channel, Error> {
     client::over(stream, "the private launcher").await
 }
 
-async fn hold(channel: Channel, start: RunStart, args: &RunArgs, signals: &mut Signals) -> Record {
-    session::hold(client::jobs(channel), Call::Run(start.into()), args.interactive, signals).await
+async fn hold(line: Line, start: RunStart, args: &RunArgs, signals: &mut Signals) -> Record {
+    let wants = Wants {
+        stdin: args.interactive,
+        terminal: args.job.terminal,
+        detach_keys: false,
+        look: Look { raw: args.raw || args.job.terminal, timestamps: false },
+    };
+    session::hold(line, Call::Run(start.into()), wants, signals).await
 }
 
 /// Prints the plan or the line, writes the report, and gives the status.
@@ -118,7 +155,7 @@ fn finish(record: &Record, args: &RunArgs, json: bool) -> Result<u8, Error> {
             None => format!("runtime: {line}"),
         });
     }
-    write_report(record, &verdict, args)?;
+    report::write(args.report.as_deref(), record, &verdict)?;
     Ok(verdict.status)
 }
 
@@ -130,48 +167,15 @@ fn pretty(plan: &str, json: bool) -> Result<String, Error> {
     text.map(|text| text + "\n").map_err(not_json)
 }
 
-/// The file of `--report`; `None` when there is none to make, or it is stderr.
-fn report_file(args: &RunArgs) -> Option<&OsStr> {
-    args.report.as_deref().filter(|path| path.as_bytes() != b"-")
-}
-
-/// Makes the report's file before the job runs: a path that cannot be written is said at once.
-fn prepare_report(args: &RunArgs) -> Result<(), Error> {
-    let Some(path) = report_file(args) else { return Ok(()) };
-    std::fs::File::create(path)
-        .map(drop)
-        .map_err(|error| Error::io("make the report", path.to_string_lossy(), error))
-}
-
-fn write_report(record: &Record, verdict: &Verdict, args: &RunArgs) -> Result<(), Error> {
-    let Some(path) = args.report.as_deref() else { return Ok(()) };
-    let finished = record.finished.as_ref();
-    let started = record.started.as_ref();
-    let text = report(&Report {
-        job_id: record.job_id.as_deref(),
-        start_time: started.and_then(|started| started.time.as_ref()),
-        finish_time: finished.and_then(|finished| finished.time.as_ref()),
-        outcome: finished.and_then(|finished| finished.outcome.as_ref()),
-        enforcement: finished
-            .and_then(|finished| finished.enforcement.as_ref())
-            .or_else(|| started.and_then(|started| started.enforcement.as_ref())),
-        error: record.error.as_ref().map(|error| (error.code(), error.to_string())),
-        exit_status: verdict.status,
-    })
-    .to_string();
-    match report_file(args) {
-        None => {
-            output::complain(&text);
-            Ok(())
-        }
-        Some(_) => std::fs::write(path, text + "\n")
-            .map_err(|error| Error::io("write the report", path.to_string_lossy(), error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::JobArgs;
+
+    fn args() -> RunArgs {
+        let job = JobArgs { profile: "default".into(), command: vec!["true".into()], ..Default::default() };
+        RunArgs { job, ..Default::default() }
+    }
 
     #[test]
     fn a_plan_is_printed_readably_or_on_one_line() {
@@ -181,26 +185,29 @@ mod tests {
     }
 
     #[test]
-    fn the_report_is_one_object_in_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        let args = RunArgs { report: Some(path.clone().into()), ..Default::default() };
-        prepare_report(&args).unwrap();
-        let record = Record { job_id: Some("job-1".into()), ..Default::default() };
-        write_report(&record, &verdict::of(&record), &args).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        assert_eq!(value, serde_json::json!({"job_id": "job-1", "exit_status": 125}));
-    }
-
-    #[test]
-    fn a_report_that_cannot_be_written_is_said_before_the_job_runs() {
-        let args = RunArgs { report: Some("/no/such/directory/report.json".into()), ..Default::default() };
-        assert_eq!(prepare_report(&args).unwrap_err().code(), "IO_FAILED");
-    }
-
-    #[test]
     fn a_directory_at_a_daemon_names_the_next_step() {
         let error = directory_at_daemon(&Endpoint::Unix("/run/x".into()));
         assert!(error.to_string().contains("--embedded"), "{error}");
+    }
+
+    #[test]
+    fn a_run_at_a_daemon_can_be_asked_for_again_and_one_without_ends_with_us() {
+        let [first, second] = [0; 2].map(|_| start_at_daemon(&args()).unwrap());
+        assert!(!first.idempotency_key.is_empty());
+        assert_ne!(first.idempotency_key, second.idempotency_key);
+        assert_eq!(first.spec.unwrap().on_disconnect(), OnDisconnect::Cancel);
+        let alone = start(&args(), OnDisconnect::CancelNow).unwrap();
+        assert!(alone.idempotency_key.is_empty());
+        assert_eq!(alone.spec.unwrap().on_disconnect(), OnDisconnect::CancelNow);
+        let plan = start_at_daemon(&RunArgs { plan: true, ..args() }).unwrap();
+        assert!(plan.validate_only && plan.idempotency_key.is_empty());
+    }
+
+    #[test]
+    fn stdin_and_a_key_of_ones_own_do_not_go_together() {
+        let mut args = RunArgs { interactive: true, ..args() };
+        assert!(start_at_daemon(&args).is_ok());
+        args.job.idempotency_key = Some("k".into());
+        assert!(start_at_daemon(&args).unwrap_err().to_string().contains("--stdin-file"));
     }
 }

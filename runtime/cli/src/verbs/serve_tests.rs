@@ -10,6 +10,7 @@ fn args(listen: &[&str], insecure_tcp: bool) -> ServeArgs {
         socket_group: None,
         ready_fd: None,
         die_with_parent: false,
+        ..Default::default()
     }
 }
 

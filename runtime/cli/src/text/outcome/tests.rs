@@ -30,11 +30,11 @@ fn each_outcome_has_its_line() {
     };
     let table = [
         (
-            Cause::Signalled(SignalledOutcome { signal: 11, core_dumped: false }),
+            Cause::Signalled(SignalledOutcome { signal: 11, core_dumped: false, evidence: "x".into() }),
             "the command was ended by signal 11 (SEGV)",
         ),
         (
-            Cause::Signalled(SignalledOutcome { signal: 40, core_dumped: true }),
+            Cause::Signalled(SignalledOutcome { signal: 40, core_dumped: true, evidence: String::new() }),
             "the command was ended by signal 40, core dumped",
         ),
         (
@@ -79,6 +79,22 @@ fn an_exit_has_no_line_whatever_its_code() {
     for code in [0, 1, 255] {
         assert_eq!(line(&outcome(Cause::Exited(ExitedOutcome { code }))), None);
     }
+}
+
+#[test]
+fn evidence_is_shown_safely() {
+    let killed = Cause::HostOom(HostOomOutcome { evidence: "oom_kill 1\u{1b}".into() });
+    assert_eq!(evidence(&outcome(killed)), "oom_kill 1\\x1b");
+    let ended = Cause::Signalled(SignalledOutcome { signal: 9, core_dumped: false, evidence: "wait status".into() });
+    assert_eq!(evidence(&outcome(ended)), "wait status");
+    assert_eq!(evidence(&outcome(Cause::Exited(ExitedOutcome { code: 0 }))), "");
+}
+
+#[test]
+fn a_lost_job_that_never_ran_says_so() {
+    let of = |why: &str| line(&outcome(Cause::Lost(LostOutcome { why: why.into() }))).unwrap();
+    assert!(of("env_not_kept").contains("never ran"));
+    assert!(of("host_rebooted").contains("went down"));
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! The way to the daemon, and the way back to it when it breaks.
+//!
+//! State: `Whole → Broken (since, attempts) → Whole`. How long to wait is decided by [`Patience`], which knows no clock.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use runtime_proto::v1::job_service_client::JobServiceClient;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{Code, Response, Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use crate::{client, endpoint::Endpoint, error::Error, output};
+
+/// How long a broken connection is tried again: a daemon that is upgraded or that crashed is back within seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After this the caller is told, once.
+const SILENT: Duration = Duration::from_secs(2);
+/// First wait, doubled each time.
+const WAIT_FIRST: Duration = Duration::from_millis(50);
+/// Longest wait between two attempts.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// One attempt.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+/// Reasons with which a daemon says that it takes no job: trying again is the caller's decision.
+const FINAL: [&str; 3] = ["SHUTTING_DOWN", "DRAINING", "LAUNCHER_GONE"];
+
+/// Makes a connection.
+pub type Dial = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Channel, Error>>>>>;
+
+/// The way to a daemon.
+pub struct Line {
+    channel: Channel,
+    dial: Option<Dial>,
+    patience: Option<Patience>,
+    next: Instant,
+}
+
+impl Line {
+    /// A connection that cannot be made again: the private launcher's.
+    pub fn once(channel: Channel) -> Line {
+        Line { channel, dial: None, patience: None, next: Instant::now() }
+    }
+
+    /// A connection that `dial` can make again.
+    pub fn with(channel: Channel, dial: Dial) -> Line {
+        Line { dial: Some(dial), ..Line::once(channel) }
+    }
+
+    /// Connects to a daemon; a failure now is told at once.
+    pub async fn to(endpoint: Endpoint) -> Result<Line, Error> {
+        let channel = client::connect(&endpoint).await?;
+        let dial = move || -> Pin<Box<dyn Future<Output = Result<Channel, Error>>>> {
+            let endpoint = endpoint.clone();
+            Box::pin(async move { client::connect(&endpoint).await })
+        };
+        Ok(Line::with(channel, Box::new(dial)))
+    }
+
+    /// The calls about jobs, on the connection that there is now.
+    pub fn jobs(&self) -> JobServiceClient<Channel> {
+        client::jobs(self.channel.clone())
+    }
+
+    /// Whether a broken connection can be made again.
+    pub const fn can_return(&self) -> bool {
+        self.dial.is_some()
+    }
+
+    /// The connection broke: [`Line::back`] may be awaited. Breaks without progress between them count as one.
+    pub fn broke(&mut self) {
+        let patience = self.patience.get_or_insert_with(|| Patience::new(Instant::now()));
+        self.next = Instant::now() + patience.wait();
+    }
+
+    /// Something came over the connection that a daemon only says when all is well.
+    pub fn progress(&mut self) {
+        self.patience = None;
+    }
+
+    /// Connects again, with pauses, until it works or the time is up. Cancel safe: the next call goes on where this was.
+    pub async fn back(&mut self) -> Result<(), Error> {
+        loop {
+            sleep_until(self.next).await;
+            let (Some(dial), Some(patience)) = (&self.dial, &mut self.patience) else { return Ok(()) };
+            if patience.is_to_be_told(Instant::now()) {
+                output::complain("runtime: the connection to the daemon is lost; trying again for a minute");
+            }
+            let failure = match timeout(ATTEMPT, dial()).await {
+                Ok(Ok(channel)) => {
+                    self.channel = channel;
+                    return Ok(());
+                }
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
+            };
+            let Some(patience) = &mut self.patience else { return Ok(()) };
+            if patience.is_over(Instant::now()) {
+                let why = "it did not answer".to_owned();
+                return Err(failure.unwrap_or(Error::Connect { endpoint: "the daemon".to_owned(), why, next: "is it running?" }));
+            }
+            self.next = Instant::now() + patience.wait();
+        }
+    }
+
+    /// Asks something that may be asked twice, as often as the connection breaks. `taken` as in [`is_broken`].
+    pub async fn ask<T>(
+        &mut self,
+        taken: bool,
+        call: impl AsyncFn(JobServiceClient<Channel>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        loop {
+            match call(self.jobs()).await {
+                Ok(answer) => {
+                    self.progress();
+                    return Ok(answer.into_inner());
+                }
+                Err(status) if self.can_return() && is_broken(&status, taken) && !self.is_worn_out() => {
+                    self.broke();
+                    self.back().await?;
+                }
+                Err(status) => return Err(client::refused(&status)),
+            }
+        }
+    }
+
+    /// Whether there has been no progress for so long that it is time to give up, although connecting works.
+    pub fn is_worn_out(&self) -> bool {
+        self.patience.as_ref().is_some_and(|patience| patience.is_over(Instant::now()))
+    }
+}
+
+/// How long and how often to try.
+struct Patience {
+    since: Instant,
+    attempts: u32,
+    told: bool,
+}
+
+impl Patience {
+    const fn new(since: Instant) -> Patience {
+        Patience { since, attempts: 0, told: false }
+    }
+
+    /// The pause before the next attempt: none before the first, then doubled up to a bound.
+    fn wait(&mut self) -> Duration {
+        let attempt = self.attempts;
+        self.attempts = self.attempts.saturating_add(1);
+        match attempt {
+            0 => Duration::ZERO,
+            _ => WAIT_FIRST.saturating_mul(1 << (attempt - 1).min(10)).min(WAIT_MAX),
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= PATIENCE
+    }
+
+    fn is_to_be_told(&mut self, now: Instant) -> bool {
+        let late = !self.told && now.saturating_duration_since(self.since) >= SILENT;
+        self.told |= late;
+        late
+    }
+}
+
+/// Whether a status says that the connection broke, and not that the daemon refuses. `taken` is whether the job is the daemon's
+/// already: then even a daemon that is on its way down is asked again, for another one follows it.
+pub fn is_broken(status: &Status, taken: bool) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason).filter(|reason| !reason.is_empty());
+    match (status.code(), reason) {
+        (Code::Unavailable, Some(reason)) => taken || !FINAL.contains(&reason.as_str()),
+        (Code::Unavailable, None) => true,
+        // What the transport makes of a connection that ended in the middle. The daemon gives its reasons.
+        (Code::Unknown | Code::Internal | Code::Cancelled, None) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    #[test]
+    fn the_first_attempt_is_at_once_and_the_pauses_grow_to_a_bound() {
+        let mut patience = Patience::new(Instant::now());
+        let pauses: Vec<u128> = (0..9).map(|_| patience.wait().as_millis()).collect();
+        assert_eq!(pauses, [0, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
+    }
+
+    #[test]
+    fn a_break_is_told_once_and_ends_after_a_minute() {
+        let start = Instant::now();
+        let mut patience = Patience::new(start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(!patience.is_to_be_told(after(1)));
+        assert!(patience.is_to_be_told(after(2)));
+        assert!(!patience.is_to_be_told(after(3)));
+        assert!(!patience.is_over(after(59)) && patience.is_over(after(60)));
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_broken_connection() {
+        let with_reason = |code, reason: &str| {
+            let details = ErrorDetails::with_error_info(reason, "runtime.v1", std::collections::HashMap::new());
+            Status::with_error_details(code, "x", details)
+        };
+        let table = [
+            (Status::unavailable("gone"), false, true),
+            (Status::unknown("transport error"), false, true),
+            (Status::internal("h2 protocol error"), true, true),
+            (with_reason(Code::Internal, "DUPLICATE_JOB"), false, false),
+            (with_reason(Code::Unavailable, "SHUTTING_DOWN"), false, false),
+            (with_reason(Code::Unavailable, "SHUTTING_DOWN"), true, true),
+            (with_reason(Code::Unavailable, "OTHER"), false, true),
+            (Status::resource_exhausted("full"), true, false),
+            (Status::not_found("no such job"), true, false),
+        ];
+        for (status, taken, broken) in table {
+            assert_eq!(is_broken(&status, taken), broken, "{status:?} {taken}");
+        }
+    }
+}
