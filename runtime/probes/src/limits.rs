@@ -1,12 +1,9 @@
-//! Limits of one process and ways to raise them: core, files, priorities, locked memory, file size, inotify, ptys.
+//! Limits of one process and ways to raise them: core, files, priorities, locked memory, file size, inotify.
 
 use crate::{
-    inside,
     kernel::{self, Arg, Scratch, errno_name, text},
     sys,
-    verdict::{
-        Probe, Step, Tried, all_contained, breached, breached_if, broken, contained, refused, unreached,
-    },
+    verdict::{Probe, Step, Tried, all_contained, breached, breached_if, broken, contained, refused},
 };
 
 /// Real-time classes, negative niceness and higher hard limits ask for a capability in the host's user namespace.
@@ -40,9 +37,6 @@ pub const PROBES: &[Probe] = &[
     Probe::new("R18.fallocate", "fallocate of 1 TiB", "-", sparse)
         .args(&[1])
         .note("RLIMIT_FSIZE, then the size of the file system: no host gives 1 TiB to a test"),
-    Probe::new("R29.ptys", "more than 1024 ptys", "rlimits", ptys)
-        .inside()
-        .note("each needs an fd: only a job of many processes gets more"),
 ];
 
 /// The soft and the hard limit.
@@ -169,23 +163,4 @@ fn sparse(args: &[i64]) -> Tried {
     };
     sys!(libc::SYS_unlinkat, libc::AT_FDCWD, &text(&path), 0).step("unlink")?;
     refused("1 TiB", outcome, &[libc::EFBIG, libc::ENOSPC, libc::EDQUOT, libc::ENOMEM])
-}
-
-fn ptys(_: &[i64]) -> Tried {
-    let mut fds = Vec::new();
-    for _ in 0..1_030 {
-        match kernel::open("/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0) {
-            Ok(fd) => fds.push(fd),
-            Err(errno @ (libc::EMFILE | libc::ENFILE | libc::ENOSPC)) => {
-                let count = fds.len();
-                drop(fds);
-                return contained(format!("{} after {count} ptys", errno_name(errno)));
-            }
-            Err(errno) if inside() && !fds.is_empty() => {
-                return unreached("open of /dev/ptmx", Err(errno), &[libc::EAGAIN, libc::ENOMEM]);
-            }
-            Err(errno) => return broken(format!("/dev/ptmx: {}", errno_name(errno))),
-        }
-    }
-    breached(format!("{} ptys are open", fds.len()))
 }

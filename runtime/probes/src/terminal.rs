@@ -1,4 +1,5 @@
-//! Attacks through a terminal: typing into it, selections, line disciplines, the console; in both encodings of the request.
+//! Attacks through a terminal: typing into it, selections, line disciplines, the console, in both encodings of the request;
+//! the terminals of others, the other end of its own, and all that the host has.
 
 use crate::{
     inside,
@@ -6,7 +7,7 @@ use crate::{
     sys,
     verdict::{Probe, Step, Tried, breached, broken, contained},
 };
-use std::os::fd::OwnedFd;
+use std::os::{fd::OwnedFd, unix::fs::MetadataExt};
 
 /// A request whose upper half is not zero: the kernel drops it, a filter that compares 64 bits does not.
 const HIGH: i64 = 1 << 32;
@@ -32,6 +33,12 @@ pub const PROBES: &[Probe] = &[
         .inside(),
     Probe::new("E30.host_tty", "a controlling terminal that is not of its own devpts", "-", host_terminal)
         .note("every job gets a session of its own and pipes, or a pty of its own"),
+    Probe::new("E30.others", "open a terminal that is not its own for writing", "mount", others),
+    Probe::new("E30.master", "the other end of its terminal", "-", master)
+        .note("init hands it to the launcher and keeps none; while it has it, it is hidden, and no program may trace it"),
+    Probe::new("R13.terminals", "more than 64 terminals", "mount", terminals)
+        .inside()
+        .note("max= of its own devpts; the host has one pool for all (kernel.pty.max)"),
 ];
 
 /// Both ends of a new pty, master first.
@@ -101,4 +108,67 @@ fn host_terminal(_: &[i64]) -> Tried {
             }
         }
     }
+}
+
+/// What fd 0, 1 and 2 are, if terminals: a job may write there.
+fn own_terminals() -> Vec<(u64, u64)> {
+    let metadata = |fd: i32| std::fs::metadata(format!("/proc/self/fd/{fd}")).ok();
+    (0..3).filter_map(metadata).map(|facts| (facts.dev(), facts.ino())).collect()
+}
+
+fn others(_: &[i64]) -> Tried {
+    let own = own_terminals();
+    let entries = match std::fs::read_dir("/dev/pts") {
+        Ok(entries) => entries,
+        Err(error) => return contained(format!("/dev/pts: {error}")),
+    };
+    let mut refused = 0;
+    for entry in entries {
+        let path = entry.step("read /dev/pts")?.path();
+        let is_own = std::fs::metadata(&path).is_ok_and(|facts| own.contains(&(facts.dev(), facts.ino())));
+        if is_own || path.file_name().is_some_and(|name| name == "ptmx") {
+            continue;
+        }
+        // Nothing is written: somebody may sit there.
+        match kernel::open(&path, libc::O_WRONLY | libc::O_NOCTTY | libc::O_NONBLOCK, 0) {
+            Ok(_) => return breached(format!("{} is open for writing", path.display())),
+            Err(_) => refused += 1,
+        }
+    }
+    contained(format!("{refused} terminals of others in /dev/pts, none opens"))
+}
+
+fn master(_: &[i64]) -> Tried {
+    let mut seen = 0;
+    for process in std::fs::read_dir("/proc").step("read /proc")? {
+        let Ok(fds) = std::fs::read_dir(process.step("read /proc")?.path().join("fd")) else { continue };
+        for fd in fds.flatten() {
+            let Ok(link) = std::fs::read_link(fd.path()) else { continue };
+            seen += 1;
+            if link.ends_with("ptmx") {
+                return breached(format!("{} is {}", fd.path().display(), link.display()));
+            }
+        }
+    }
+    let mut number = 0u32;
+    let is_master = |fd: &i32| sys!(libc::SYS_ioctl, *fd, libc::TIOCGPTN, Arg::record(&mut number)).is_ok();
+    match (0..1_024).find(is_master) {
+        Some(fd) => breached(format!("fd {fd} is the master of terminal {number}")),
+        None if seen == 0 => broken("no descriptor can be seen in /proc"),
+        None => contained(format!("{seen} descriptors in /proc, none is a master")),
+    }
+}
+
+fn terminals(_: &[i64]) -> Tried {
+    let mut fds = Vec::new();
+    for _ in 0..65 {
+        match kernel::open("/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0) {
+            Ok(fd) => fds.push(fd),
+            Err(errno @ (libc::ENOSPC | libc::ENOENT | libc::ENODEV | libc::EACCES)) => {
+                return contained(format!("{} after {} terminals", errno_name(errno), fds.len()));
+            }
+            Err(errno) => return broken(format!("/dev/ptmx: {}", errno_name(errno))),
+        }
+    }
+    breached(format!("{} terminals are open", fds.len()))
 }

@@ -1,10 +1,12 @@
 //! What a probe can know only from outside: planted on the host for as long as the test runs, and told in `PROBE_*`.
 
+use runtime_sys::terminal;
 use runtime_tests::Stage;
 use std::{
-    fs,
+    fs::{self, File},
     net::TcpListener,
     os::{
+        fd::{AsFd, OwnedFd},
         linux::net::SocketAddrExt,
         unix::{
             fs::PermissionsExt,
@@ -23,6 +25,7 @@ pub struct Facts {
     pub canary: String,
     _tcp: TcpListener,
     _sockets: Vec<UnixListener>,
+    _terminal: Option<(OwnedFd, OwnedFd)>,
     stranger: Child,
 }
 
@@ -68,8 +71,9 @@ impl Facts {
             ("PROBE_SCRATCH_BYTES", (40_u64 << 20).to_string()),
             ("PROBE_INODES", "2500".to_owned()),
         ];
+        let _terminal = plant_terminal();
         let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Facts { env, canary, _tcp: tcp, _sockets: sockets, stranger }
+        Facts { env, canary, _tcp: tcp, _sockets: sockets, _terminal, stranger }
     }
 }
 
@@ -78,6 +82,14 @@ impl Drop for Facts {
         self.stranger.kill().unwrap();
         self.stranger.wait().unwrap();
     }
+}
+
+/// A terminal of the host that everybody may write to, where the host has any.
+fn plant_terminal() -> Option<(OwnedFd, OwnedFd)> {
+    let master = terminal::open_master(c"/dev/ptmx").ok()?;
+    let slave = terminal::open_slave(master.as_fd()).unwrap();
+    File::from(slave.try_clone().unwrap()).set_permissions(fs::Permissions::from_mode(0o666)).unwrap();
+    Some((master, slave))
 }
 
 fn namespaces() -> String {

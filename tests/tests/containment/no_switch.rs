@@ -10,7 +10,7 @@ crate::stories! {
     a_job_cannot_change_how_the_kernel_calls_programs => [
         "E16.core_pattern", "E16.modprobe", "E16.sysrq", "E16.uevent_helper", "E16.binfmt_misc", "E16.vm",
     ],
-    a_job_cannot_be_given_a_false_device => ["E17.fakes", "E30.host_tty"],
+    a_job_cannot_be_given_a_false_device => ["E17.fakes", "E30.host_tty", "E30.master"],
     a_job_cannot_call_what_no_kernel_has => ["E24", "E29.uselib", "E29.set_thread_area", "E29.unknown"],
     a_job_cannot_shed_its_walls_by_exec => ["E32"],
     a_job_cannot_trace_pid_1 => [

@@ -5,7 +5,7 @@ use runtime_tests::{Stage, Who, skip};
 
 crate::stories! {
     a_job_cannot_have_ids_of_the_host => ["E15.uid_map", "E15.gid_map", "E44.setgroups_deny", "P01.user"],
-    a_job_cannot_use_up_inotify => ["R13"],
+    a_job_cannot_use_up_inotify => ["R13.inotify"],
 }
 
 /// Groups are denied to jobs, so whatever the launcher still had would stay theirs: root's `disk` opens every disk.

@@ -266,3 +266,29 @@ fn a_tree_too_deep_to_change_hands_is_an_error() {
     let refused = reown_tree(fd.as_fd(), 0, 0, &|_| false).expect_err("too deep");
     assert_eq!(refused.errno, Errno::ELOOP);
 }
+
+#[test]
+fn what_a_program_reads_never_blocks_its_opening_and_is_no_directory() {
+    let (dir, _fd) = scratch();
+    let at = |name: &str| {
+        let path = dir.path().join(name).into_os_string().into_encoded_bytes();
+        std::ffi::CString::new(path).expect("no NUL")
+    };
+    std::fs::write(dir.path().join("file"), "line").expect("write");
+    nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).expect("bind");
+    symlink("file", dir.path().join("link")).expect("symlink");
+    let mut buffer = [0; 8];
+    for (name, bytes) in [("file", b"line".as_slice()), ("link", b"line"), ("fifo", b"")] {
+        let input = open_input(&at(name)).expect(name);
+        // Reads wait, as programs expect; a FIFO that nobody writes is at its end.
+        let flags = rustix::fs::fcntl_getfl(&input).expect("flags");
+        assert!(!flags.contains(OFlags::NONBLOCK), "{name}");
+        let length = read_fd(input.as_fd(), &mut buffer).expect("read");
+        assert_eq!(&buffer[..length], bytes, "{name}");
+    }
+    let refused = |name: &str| open_input(&at(name)).expect_err("refused").errno;
+    assert_eq!(refused("."), Errno::EISDIR);
+    assert_eq!(refused("missing"), Errno::ENOENT);
+    assert_eq!(refused("socket"), Errno(libc::ENXIO));
+}

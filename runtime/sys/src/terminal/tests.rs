@@ -47,7 +47,8 @@ fn a_size_that_the_master_sets_is_seen_on_the_other_side() {
 #[test]
 fn a_pipe_is_no_terminal() {
     let (reader, _writer) = crate::pipe::pipe().expect("pipe");
-    let no_terminal = |result: Result<()>| assert_eq!(result.expect_err("no terminal").errno, Errno(libc::ENOTTY));
+    let no_terminal =
+        |result: Result<()>| assert_eq!(result.expect_err("no terminal").errno, Errno(libc::ENOTTY));
     no_terminal(set_size(reader.as_fd(), 1, 1));
     no_terminal(set_utf8(reader.as_fd()));
     no_terminal(open_slave(reader.as_fd()).map(drop));
@@ -82,7 +83,8 @@ fn a_session_takes_one_terminal_and_loses_it_with_the_master() {
             .act("open the controlling terminal")?;
         let same = rustix::termios::tcgetsid(&slave).act("session of the terminal")?;
         expect("it controls us", same == rustix::termios::tcgetsid(&tty).act("session of /dev/tty")?)?;
-        let told = |line: &str| line.strip_prefix("ShdPnd:").is_some_and(|set| set.trim() == "0000000000000001");
+        let told =
+            |line: &str| line.strip_prefix("ShdPnd:").is_some_and(|set| set.trim() == "0000000000000001");
         let pending = || std::fs::read_to_string("/proc/self/status").map(|status| status.lines().any(told));
         expect("nothing yet", !pending()?)?;
         drop(master);
