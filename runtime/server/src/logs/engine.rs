@@ -34,6 +34,8 @@ pub(super) struct Engine {
     state: State,
     meta: File,
     tapes: Both<Tape>,
+    /// A segment that is given up and not removed yet.
+    doomed: Option<(Stream, u64)>,
     /// For the next new entry.
     sequence: u64,
     /// Whose bytes came last.
@@ -106,6 +108,7 @@ impl Engine {
             state,
             meta,
             tapes,
+            doomed: None,
             sequence,
             latest: None,
             arrived: None,
@@ -209,6 +212,7 @@ impl Engine {
         let Some(keep_bytes) = self.keep_bytes else { return Ok(()) };
         let bytes = Both::each(|stream| self.tapes.of(stream).bytes);
         let size = self.state.segment_bytes;
+        self.remove_doomed()?;
         while retain::kept(&self.state, &bytes).saturating_add(size) > keep_bytes {
             let mut state = self.state;
             if !state.head_chosen {
@@ -225,8 +229,17 @@ impl Engine {
             self.ask(Act::Meta)?;
             state.save(&self.meta)?;
             self.state = state;
+            self.doomed = Some((stream, number));
+            self.remove_doomed()?;
+        }
+        Ok(())
+    }
+
+    fn remove_doomed(&mut self) -> io::Result<()> {
+        if let Some((stream, number)) = self.doomed {
             self.ask(Act::Remove)?;
             retain::remove_segment(&self.directory, stream, number)?;
+            self.doomed = None;
         }
         Ok(())
     }

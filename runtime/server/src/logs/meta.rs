@@ -146,7 +146,7 @@ impl State {
 
     /// Writes it to the older of the two places.
     pub(super) fn save(&self, file: &File) -> io::Result<()> {
-        file.write_all_at(&self.encode(), if self.generation % 2 == 0 { 0 } else { SECOND_AT })
+        file.write_all_at(&self.encode(), if self.generation.is_multiple_of(2) { 0 } else { SECOND_AT })
     }
 }
 

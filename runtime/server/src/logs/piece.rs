@@ -119,7 +119,7 @@ impl Cursor {
 
     /// Whether a segment ends before this byte.
     pub(super) fn is_border(&self, at: u64) -> bool {
-        at % self.segment_bytes == 0
+        at.is_multiple_of(self.segment_bytes)
     }
 
     fn open_segment(&self, number: u64) -> io::Result<Option<Open>> {

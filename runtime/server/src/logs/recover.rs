@@ -3,7 +3,7 @@
 //! zeros, and entries of bytes that never reached the disk.
 
 use super::index::{ENTRY_BYTES, Entry, Header, Kind, SEQUENCE_MAX};
-use super::lookup::read_at;
+use super::lookup::{self, read_at};
 use super::meta::State;
 use super::tape::{Files, Tape};
 use super::{Both, Stream, retain, segment};
@@ -83,8 +83,9 @@ fn open(directory: &Path, stream: Stream, state: &State) -> io::Result<(Tape, u6
         retain::remove_segment(directory, stream, *number)?;
     }
     segments.retain(|number| !(gap.from..gap.until).contains(&number.saturating_mul(size)));
-    let Some(number) = segments.last().copied() else {
-        // What a removed log was long is in its meta alone; without any file it began anew.
+    // Behind the gap there is always a segment, unless the disk lost it: then the cursors up to there are used up.
+    let behind = |number: &u64| gap.from == gap.until || number.saturating_mul(size) >= gap.until;
+    let Some(number) = segments.last().copied().filter(behind) else {
         return Ok((Tape::new(directory, stream, size, gap.until), 0));
     };
     let start = number.checked_mul(size).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
@@ -101,6 +102,9 @@ fn open(directory: &Path, stream: Stream, state: &State) -> io::Result<(Tape, u6
         true => scan(&index, start, stored_end, segment_end)?,
         false => (Sound::none(start), start),
     };
+    // Entries behind a damaged one cannot be used, but their bytes were there.
+    let last_end = lookup::end(directory, stream, number)?.unwrap_or(0).min(segment_end);
+    let known_end = known_end.max(last_end);
     index.set_len((sound.entries + 1) * ENTRY_BYTES as u64)?;
     tape.write_header(&index, number)?;
     if let Some(last) = sound.last {
@@ -124,13 +128,11 @@ fn scan(index: &File, start: u64, stored_end: u64, segment_end: u64) -> io::Resu
         let filled = read_at(index, &mut bytes, at)?;
         for entry in bytes[..filled].as_chunks::<ENTRY_BYTES>().0 {
             let Some(entry) = Entry::decode(entry) else { return Ok((sound, known_end)) };
-            if sound.take(entry, stored_end, segment_end) {
-                known_end = entry.end();
-            } else if entry.offset == known_end && entry.end() <= segment_end {
-                known_end = entry.end();
-            } else {
+            let follows = entry.offset == known_end && entry.end() <= segment_end;
+            if !sound.take(entry, stored_end, segment_end) && !follows {
                 return Ok((sound, known_end));
             }
+            known_end = entry.end();
         }
         if filled < bytes.len() {
             return Ok((sound, known_end));

@@ -1,4 +1,14 @@
-//! A writer on real pipes, and readers beside it.
+//! A writer on real pipes, and readers beside it. What a crash leaves, caps and places are in the files beside.
+
+mod cap;
+mod crash;
+mod damage;
+mod desk;
+mod follow;
+mod full_disk;
+mod reading;
+mod removed;
+mod terminal;
 
 use super::reader::{Chunk, Data, From, Reader, Wanted};
 use super::writer::{Options, Source, Writer};
