@@ -52,19 +52,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// The digest of a profile; empty when there is none of this name any more.
-    fn digest_of(&self, profile: &str) -> String {
-        let rules = self.rules.borrow();
-        let found = rules.profiles.iter().find(|known| known.name == profile);
-        found.map(|known| known.digest.clone()).unwrap_or_default()
-    }
-
     /// The record of a job as it is now.
-    fn wire(&self, job: &Job) -> v1::Job {
+    fn wire(job: &Job) -> v1::Job {
         // In this order: what the record says is never ahead of what is said of the log.
         let progress = job.progress().borrow().clone();
         let written = *job.written().borrow();
-        convert::job_to_wire(job, &progress, &written, &self.digest_of(&job.record.profile))
+        convert::job_to_wire(job, &progress, &written)
     }
 
     /// Returns when another server takes over.

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// Upper bounds of the time buckets, in seconds: from a tenth of a millisecond to the longest job.
 const SECONDS: [f64; 18] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0,
-    1_800.0, 7_200.0,
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0,
+    300.0, 1_800.0, 7_200.0,
 ];
 /// Upper bounds of the buckets of rows in one commit.
 const ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
@@ -294,10 +294,20 @@ fn register_logs_and_store(to: &mut Registry, inner: &Inner) {
     to.register("logs_stalled", "Jobs whose output waits in the pipe", inner.stalled.clone());
     to.register("readers", "Clients that read output", inner.readers.clone());
     to.register("gaps", "Pieces of output that were removed, by reason", inner.gaps.clone());
-    to.register_with_unit("gap", "Output that was removed, by reason", bytes.clone(), inner.gap_bytes.clone());
+    to.register_with_unit(
+        "gap",
+        "Output that was removed, by reason",
+        bytes.clone(),
+        inner.gap_bytes.clone(),
+    );
     to.register("records", "Records of jobs that are kept", inner.records.clone());
     to.register_with_unit("kept_output", "Output that is kept", bytes, inner.kept_bytes.clone());
-    to.register_with_unit("store_commit", "Transactions of the store", Unit::Seconds, inner.commit_time.clone());
+    to.register_with_unit(
+        "store_commit",
+        "Transactions of the store",
+        Unit::Seconds,
+        inner.commit_time.clone(),
+    );
     to.register("store_commit_rows", "Rows in one transaction of the store", inner.commit_rows.clone());
     to.register("store_errors", "Writes of the store that failed, by error", inner.store_errors.clone());
 }

@@ -2,10 +2,12 @@
 //!
 //! Whoever tells waits while the client does not read; nothing else waits for it.
 
+use super::HEARTBEAT;
 use super::errors::{Reason, reason_of};
 use crate::metrics::Metrics;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::Status;
 
 /// Messages that wait for a client, at most 256 KiB each.
@@ -32,6 +34,8 @@ pub(super) struct Client<T> {
     faults: ClientFaults,
     /// Bytes of output that went over this stream.
     bytes: u64,
+    /// When the last message was given away.
+    told_at: Instant,
 }
 
 /// What a client reads from.
@@ -40,15 +44,23 @@ pub(super) type Responses<T> = tokio_stream::wrappers::ReceiverStream<Result<T, 
 impl<T> Client<T> {
     pub(super) fn new(metrics: Metrics, faults: ClientFaults) -> (Client<T>, Responses<T>) {
         let (to, responses) = mpsc::channel(RESPONSES_MAX);
-        (Client { to, metrics, faults, bytes: 0 }, Responses::new(responses))
+        let told_at = Instant::now();
+        (Client { to, metrics, faults, bytes: 0, told_at }, Responses::new(responses))
     }
 
     /// Says something that has no output in it.
-    pub(super) async fn tell(&self, message: T) -> Result<(), Over> {
+    pub(super) async fn tell(&mut self, message: T) -> Result<(), Over> {
         if let Some(pause) = self.faults.slow_reader {
             tokio::time::sleep(pause).await;
         }
-        self.to.send(Ok(message)).await.map_err(|_| Over)
+        self.to.send(Ok(message)).await.map_err(|_| Over)?;
+        self.told_at = Instant::now();
+        Ok(())
+    }
+
+    /// Returns when the client has heard nothing for so long that it needs a sign of life.
+    pub(super) async fn silence(&self) {
+        tokio::time::sleep_until(self.told_at + HEARTBEAT).await;
     }
 
     /// Says something with so many bytes of output in it.
@@ -83,7 +95,8 @@ impl<T> Client<T> {
 
 impl<T> Clone for Client<T> {
     fn clone(&self) -> Client<T> {
-        Client { to: self.to.clone(), metrics: self.metrics.clone(), faults: self.faults, bytes: self.bytes }
+        let Client { to, metrics, faults, bytes, told_at } = self;
+        Client { to: to.clone(), metrics: metrics.clone(), faults: *faults, bytes: *bytes, told_at: *told_at }
     }
 }
 

@@ -233,8 +233,9 @@ pub fn launcher_gone() -> Status {
 
 /// The status of every stream when another server takes over.
 pub fn server_restarting() -> Status {
-    Reason::ServerRestarting
-        .status("another server takes over, and jobs run on: call again, with the cursors after what came last")
+    Reason::ServerRestarting.status(
+        "another server takes over, and jobs run on: call again, with the cursors after what came last",
+    )
 }
 
 /// The name of the reason in a status of ours.

@@ -7,12 +7,11 @@ use super::client::{Client, Over};
 use super::convert::{Piece, finished_to_wire, started_to_wire};
 use super::errors::{Reason, from_refusal, launcher_gone, server_restarting};
 use super::output::Output;
-use super::{Context, HEARTBEAT};
+use super::Context;
 use crate::jobs::{End, Job, Progress};
 use crate::logs::Written;
 use runtime_proto::v1;
 use std::sync::Arc;
-use tokio::time::Instant;
 use tonic::Status;
 
 /// Something to tell.
@@ -51,7 +50,6 @@ impl<T: Send> Follower<T> {
             if self.tell_progress(&now, &so_far).await.is_err() {
                 return;
             }
-            let quiet_until = Instant::now() + HEARTBEAT;
             tokio::select! {
                 () = self.client.gone() => return,
                 () = self.context.retired() => {
@@ -64,7 +62,7 @@ impl<T: Send> Follower<T> {
                     return;
                 },
                 changed = written.changed(), if log_grows => log_grows = changed.is_ok(),
-                () = tokio::time::sleep_until(quiet_until) => if self.tell(Event::Heartbeat).await.is_err() {
+                () = self.client.silence() => if self.tell(Event::Heartbeat).await.is_err() {
                     return;
                 },
             }
@@ -84,16 +82,14 @@ impl<T: Send> Follower<T> {
         }
         if let (false, Some(started)) = (self.told_started, &now.started) {
             self.told_started = true;
-            let digest = self.context.digest_of(&self.job.record.profile);
-            self.tell(Event::Started(started_to_wire(&self.job.record, started, &digest))).await?;
+            self.tell(Event::Started(started_to_wire(&self.job.record, started))).await?;
         }
         // Output may be in the log before the launcher's word of the start is here.
         if now.started.is_some() || now.end.is_some() {
             self.tell_output(so_far).await?;
         }
         if let Some(End::Finished(finished)) = &now.end {
-            let digest = self.context.digest_of(&self.job.record.profile);
-            let finished = finished_to_wire(&self.job.record, finished, &digest);
+            let finished = finished_to_wire(&self.job.record, finished);
             self.tell(Event::Finished(Box::new(finished))).await?;
             return Err(Over);
         }
@@ -124,7 +120,7 @@ impl<T: Send> Follower<T> {
         }
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Over> {
+    async fn tell(&mut self, event: Event) -> Result<(), Over> {
         self.client.tell((self.wrap)(event)).await
     }
 }

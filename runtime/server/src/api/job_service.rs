@@ -3,8 +3,8 @@
 use super::client::{Client, Responses};
 use super::convert::{Caller, duration_up_to, request_from_wire, wanted_from_wire};
 use super::errors::{
-    Reason, from_not_deleted, from_not_found, from_not_taken, from_refusal, launcher_gone,
-    reason_of, server_restarting,
+    Reason, from_not_deleted, from_not_found, from_not_taken, from_refusal, launcher_gone, reason_of,
+    server_restarting,
 };
 use super::follow::{no_outcome, without_end};
 use super::logs::LogReader;
@@ -74,7 +74,7 @@ impl JobApi {
         let asked = request_from_wire(wire, start.idempotency_key, Caller::Stays)?;
         if start.validate_only {
             let plan_json = self.plan(asked.spec).await?;
-            let (client, responses) = Client::new(self.context.metrics.clone(), self.context.faults);
+            let (mut client, responses) = Client::new(self.context.metrics.clone(), self.context.faults);
             let event = Some(run_response::Event::Planned(v1::JobPlanned { plan_json }));
             tokio::spawn(async move { client.tell(v1::RunResponse { event }).await });
             return Ok(responses);
@@ -82,8 +82,10 @@ impl JobApi {
         let taken = self.context.registry.run(asked).await.map_err(|error| from_not_taken(&error))?;
         let Taken { job, presence, known } = taken;
         // The offsets are those of a client that has read the job before.
-        let offsets =
-            reader::From { stdout_offset: start.stdout_offset_bytes, stderr_offset: start.stderr_offset_bytes };
+        let offsets = reader::From {
+            stdout_offset: start.stdout_offset_bytes,
+            stderr_offset: start.stderr_offset_bytes,
+        };
         let from = if known { offsets } else { reader::From::default() };
         let context = Arc::clone(&self.context);
         Ok(Session { context, job, presence, messages, by, from, closes_stdin: true }.run())
@@ -101,8 +103,10 @@ impl JobApi {
         };
         let job = self.find(&start.job_id).await?;
         let presence = job.attend();
-        let from =
-            reader::From { stdout_offset: start.stdout_offset_bytes, stderr_offset: start.stderr_offset_bytes };
+        let from = reader::From {
+            stdout_offset: start.stdout_offset_bytes,
+            stderr_offset: start.stderr_offset_bytes,
+        };
         let context = Arc::clone(&self.context);
         Ok(Session { context, job, presence, messages, by, from, closes_stdin: false }.attach())
     }
@@ -115,7 +119,7 @@ impl JobApi {
             return Ok(v1::SubmitResponse { plan_json, ..v1::SubmitResponse::default() });
         }
         let taken = self.context.registry.submit(asked).await.map_err(|error| from_not_taken(&error))?;
-        let job = Some(self.context.wire(&taken.job));
+        let job = Some(Context::wire(&taken.job));
         Ok(v1::SubmitResponse { job, known: taken.known, plan_json: String::new() })
     }
 
@@ -156,13 +160,13 @@ impl JobApi {
         let mut progress = job.progress();
         let ended = tokio::select! {
             ended = progress.wait_for(|progress| progress.end.is_some()) => ended.map(|now| now.clone()).map_err(|_| ()),
-            () = tokio::time::sleep(most) => return Ok(v1::WaitResponse { job: Some(self.context.wire(&job)) }),
+            () = tokio::time::sleep(most) => return Ok(v1::WaitResponse { job: Some(Context::wire(&job)) }),
             () = self.context.retired() => return Err(server_restarting()),
         };
         match ended {
             Ok(now) => match no_outcome(&self.context, &now) {
                 Some(status) => Err(status),
-                None => Ok(v1::WaitResponse { job: Some(self.context.wire(&job)) }),
+                None => Ok(v1::WaitResponse { job: Some(Context::wire(&job)) }),
             },
             Err(()) => Err(without_end(&self.context)),
         }
@@ -182,7 +186,7 @@ impl JobApi {
 
     async fn try_cancel(&self, by: &str, request: v1::CancelRequest) -> Result<v1::CancelResponse, Status> {
         let job = self.find(&request.job_id).await?;
-        let before = self.context.wire(&job);
+        let before = Context::wire(&job);
         input::cancel(&job, by, request.reason, request.kill).await?;
         Ok(v1::CancelResponse { job: Some(before) })
     }
@@ -235,7 +239,7 @@ impl JobService for JobApi {
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
         let found = self.find(&request.into_inner().job_id).await;
-        self.told(found.map(|job| v1::GetResponse { job: Some(self.context.wire(&job)) }))
+        self.told(found.map(|job| v1::GetResponse { job: Some(Context::wire(&job)) }))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {

@@ -5,12 +5,11 @@ use super::convert::Piece;
 use super::errors::server_restarting;
 use super::follow::{log_unavailable, no_outcome, without_end};
 use super::output::Output;
-use super::{Context, HEARTBEAT};
+use super::Context;
 use crate::jobs::{End, Job};
 use crate::logs::Written;
 use runtime_proto::v1::{self, stream_logs_response::Event};
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// One client that reads the output of one job.
 pub(super) struct LogReader {
@@ -44,7 +43,6 @@ impl LogReader {
                 let Over = self.client.give_up(status).await;
                 return;
             }
-            let quiet_until = Instant::now() + HEARTBEAT;
             tokio::select! {
                 () = self.client.gone() => return,
                 () = self.context.retired() => {
@@ -56,7 +54,7 @@ impl LogReader {
                     return;
                 },
                 changed = written.changed(), if log_grows => log_grows = changed.is_ok(),
-                () = tokio::time::sleep_until(quiet_until) => {
+                () = self.client.silence() => {
                     if self.client.tell(wrap(Event::Heartbeat(v1::Heartbeat {}))).await.is_err() {
                         return;
                     }
@@ -89,7 +87,7 @@ impl LogReader {
         }
     }
 
-    async fn tell_end(&self, finished: bool) {
+    async fn tell_end(&mut self, finished: bool) {
         let at = self.output.cursor();
         let end = v1::LogsEnd {
             stdout_offset_bytes: at.stdout_offset,

@@ -31,8 +31,9 @@ impl NodeApi {
         let registry = &self.context.registry;
         match (request.undo, deadline) {
             (true, Some(_)) => {
-                return Err(Reason::Contradiction
-                    .status("a drain is undone at once: leave out `deadline` or `undo`"));
+                return Err(
+                    Reason::Contradiction.status("a drain is undone at once: leave out `deadline` or `undo`")
+                );
             }
             (true, None) => registry.undo_drain(),
             (false, deadline) => registry.drain(deadline),

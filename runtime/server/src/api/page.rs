@@ -1,8 +1,8 @@
 //! List: one page of jobs, newest first.
 
 use super::Context;
-use super::convert::{row_state, state_from_wire};
 use super::convert::{labels_from_wire, micros, org_from_wire};
+use super::convert::{row_state, state_from_wire};
 use super::errors::{Reason, from_store};
 use super::token::{Filter, page_from_token, page_token};
 use super::watch::query;
@@ -40,7 +40,7 @@ pub(super) async fn list(context: &Context, request: v1::ListRequest) -> Result<
     let more_found = found.len() > page_size;
     let (mut jobs, mut bytes, mut last, mut cut) = (Vec::new(), 0, None, false);
     for job in found.iter().take(page_size) {
-        let wire = context.wire(job);
+        let wire = Context::wire(job);
         // It may have moved on since the store was asked.
         if wanted.is_some_and(|wanted| wanted != wire.state()) {
             last = Some(wire.job_id);

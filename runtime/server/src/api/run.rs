@@ -1,11 +1,11 @@
 //! Run and Attach: one client of one job, both directions at once.
 
+use super::Context;
 use super::client::{Client, Responses};
 use super::errors::Reason;
 use super::follow::{Event, Follower};
 use super::input::{self, Later};
 use super::output::Output;
-use super::Context;
 use crate::jobs::{Job, Presence};
 use crate::logs::reader;
 use runtime_proto::v1;
@@ -39,8 +39,8 @@ impl<M: Later + Send + 'static> Session<M> {
 
     /// For a client of Attach: the record, and what comes after it.
     pub(super) fn attach(self) -> Responses<v1::AttachResponse> {
-        let (client, responses) = Client::new(self.context.metrics.clone(), self.context.faults);
-        let now = self.context.wire(&self.job);
+        let (mut client, responses) = Client::new(self.context.metrics.clone(), self.context.faults);
+        let now = Context::wire(&self.job);
         let told_started = now.start_time.is_some();
         let first = v1::AttachResponse { event: Some(v1::attach_response::Event::Job(now)) };
         tokio::spawn(async move {

@@ -65,12 +65,15 @@ pub(super) fn page_from_token(filter: &Filter, token: &str) -> Result<Option<Str
     }
     let wrong = |text: &str| Reason::BadPage.status(text);
     let not_ours = || wrong("the page token is not one of ours: pass it as it came");
-    let (digest, id) = token.strip_prefix("p1.").and_then(|rest| rest.split_once('.')).ok_or_else(not_ours)?;
+    let (digest, id) =
+        token.strip_prefix("p1.").and_then(|rest| rest.split_once('.')).ok_or_else(not_ours)?;
     if !is_id(id) || digest.len() != DIGEST_DIGITS {
         return Err(not_ours());
     }
     if digest != filter.digest() {
-        return Err(wrong("the page token belongs to another filter: pass the filter of the first page again"));
+        return Err(wrong(
+            "the page token belongs to another filter: pass the filter of the first page again",
+        ));
     }
     Ok(Some(id.to_owned()))
 }
@@ -126,7 +129,9 @@ pub(super) fn place_from_token(filter: &Filter, token: &str) -> Result<Option<Pl
         return Err(not_ours());
     }
     if digest != filter.digest() {
-        return Err(wrong("the resume token belongs to another filter: pass the filter of the first call again"));
+        return Err(wrong(
+            "the resume token belongs to another filter: pass the filter of the first call again",
+        ));
     }
     Ok(Some(Place { change, before }))
 }
@@ -178,7 +183,12 @@ mod tests {
         ] {
             let token = resume_token(&filter(), &place);
             assert_eq!(place_from_token(&filter(), &token).unwrap(), Some(place));
-            assert!(place_from_token(&Filter::default(), &token).unwrap_err().message().contains("another filter"));
+            assert!(
+                place_from_token(&Filter::default(), &token)
+                    .unwrap_err()
+                    .message()
+                    .contains("another filter")
+            );
         }
         assert_eq!(place_from_token(&filter(), "").unwrap(), None);
     }
@@ -186,11 +196,24 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         let digest = filter().digest();
-        for token in ["x", "p1.", "p1..", ID, &format!("p1.{digest}.job-x"), &format!("p1.{digest}.../../x")] {
-            assert!(page_from_token(&filter(), token).unwrap_err().message().contains("not one of ours"), "{token}");
+        for token in ["x", "p1.", "p1..", ID, &format!("p1.{digest}.job-x"), &format!("p1.{digest}.../../x")]
+        {
+            assert!(
+                page_from_token(&filter(), token).unwrap_err().message().contains("not one of ours"),
+                "{token}"
+            );
         }
-        for token in ["w1", "w1...", &format!("w1.{digest}.x."), &format!("w1.{digest}.ffffffffffffffff."), &format!("w1.{digest}.1.job-x")] {
-            assert!(place_from_token(&filter(), token).unwrap_err().message().contains("not one of ours"), "{token}");
+        for token in [
+            "w1",
+            "w1...",
+            &format!("w1.{digest}.x."),
+            &format!("w1.{digest}.ffffffffffffffff."),
+            &format!("w1.{digest}.1.job-x"),
+        ] {
+            assert!(
+                place_from_token(&filter(), token).unwrap_err().message().contains("not one of ours"),
+                "{token}"
+            );
         }
     }
 

@@ -6,13 +6,12 @@
 use super::client::{Client, Over};
 use super::errors::{from_store, server_restarting};
 use super::token::{Before, Filter, Place, resume_token};
-use super::{Context, HEARTBEAT};
+use super::Context;
 use crate::jobs::What;
 use crate::store::{Query, RowState};
 use runtime_proto::v1::{self, watch_response::Event};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Changes that are fetched at a time.
 const CHANGES_AT_ONCE: usize = 256;
@@ -51,12 +50,9 @@ impl Watcher {
     async fn try_tell_all(&mut self) -> Result<std::convert::Infallible, Over> {
         let mut changes = self.context.registry.watch_changes();
         self.tell_beginning().await?;
-        let mut quiet_until = Instant::now() + HEARTBEAT;
         loop {
             changes.mark_unchanged();
-            if self.tell_changes().await? {
-                quiet_until = Instant::now() + HEARTBEAT;
-            }
+            self.tell_changes().await?;
             tokio::select! {
                 () = self.client.gone() => return Err(Over),
                 changed = changes.changed() => {
@@ -65,10 +61,7 @@ impl Watcher {
                     }
                     tokio::time::sleep(GATHER).await;
                 }
-                () = tokio::time::sleep_until(quiet_until) => {
-                    self.tell(Event::Heartbeat(v1::Heartbeat {})).await?;
-                    quiet_until = Instant::now() + HEARTBEAT;
-                }
+                () = self.client.silence() => self.tell(Event::Heartbeat(v1::Heartbeat {})).await?,
             }
         }
     }
@@ -91,16 +84,15 @@ impl Watcher {
             }
             for job in jobs {
                 self.place.before = Some(Before::Id(job.record.id.to_string()));
-                let job = self.context.wire(&job);
+                let job = Context::wire(&job);
                 self.tell(Event::Job(job)).await?;
             }
         }
         Ok(())
     }
 
-    /// What changed up to now. Whether there was anything to tell.
-    async fn tell_changes(&mut self) -> Result<bool, Over> {
-        let mut told = false;
+    /// What changed up to now.
+    async fn tell_changes(&mut self) -> Result<(), Over> {
         loop {
             let query = query(&self.filter);
             let found = self.context.registry.changes_after(self.place.change, &query, CHANGES_AT_ONCE).await;
@@ -110,10 +102,9 @@ impl Watcher {
             };
             for change in found.changes {
                 self.place.change = change.change;
-                told = true;
                 match change.what {
                     What::Job(job) => {
-                        let job = self.context.wire(&job);
+                        let job = Context::wire(&job);
                         self.tell(Event::Job(job)).await?;
                     }
                     What::Removed(id) => self.tell(Event::RemovedJobId(id)).await?,
@@ -121,12 +112,12 @@ impl Watcher {
             }
             self.place.change = self.place.change.max(found.upto);
             if !found.more {
-                return Ok(told);
+                return Ok(());
             }
         }
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Over> {
+    async fn tell(&mut self, event: Event) -> Result<(), Over> {
         let resume_token = resume_token(&self.filter, &self.place);
         self.client.tell(v1::WatchResponse { event: Some(event), resume_token }).await
     }

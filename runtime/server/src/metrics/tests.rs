@@ -93,7 +93,10 @@ fn the_form_is_the_one_that_the_scraper_likes_best() {
         ("*/*", Form::Prometheus),
         ("text/plain", Form::Prometheus),
         ("application/openmetrics-text", Form::OpenMetrics),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", Form::OpenMetrics),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            Form::OpenMetrics,
+        ),
         ("application/openmetrics-text;q=0.25, text/plain;q=0.5", Form::Prometheus),
         ("application/openmetrics-text;q=0", Form::Prometheus),
         ("application/openmetrics-text;q=x", Form::Prometheus),

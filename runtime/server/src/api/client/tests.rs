@@ -11,7 +11,7 @@ fn client(faults: ClientFaults) -> (Client<u32>, Responses<u32>) {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_waits_before_each_message() {
     let slow = ClientFaults { slow_reader: Some(Duration::from_secs(2)), ..ClientFaults::default() };
-    let (client, mut responses) = client(slow);
+    let (mut client, mut responses) = client(slow);
     let begin = Instant::now();
     client.tell(1).await.unwrap();
     client.tell(2).await.unwrap();
@@ -36,7 +36,8 @@ async fn a_stream_breaks_off_after_so_many_bytes_of_output() {
 
 #[tokio::test]
 async fn who_tells_waits_for_a_client_that_does_not_read_and_stops_when_it_has_gone() {
-    let (client, responses) = client(ClientFaults::default());
+    let (mut client, responses) = client(ClientFaults::default());
+    let watching = client.clone();
     for message in 0..RESPONSES_MAX {
         client.tell(u32::try_from(message).unwrap()).await.unwrap();
     }
@@ -48,7 +49,7 @@ async fn who_tells_waits_for_a_client_that_does_not_read_and_stops_when_it_has_g
     }
     drop(responses);
     assert_eq!(one_more.await, Err(Over));
-    client.gone().await;
+    watching.gone().await;
 }
 
 #[tokio::test]
@@ -63,4 +64,14 @@ async fn a_refusal_on_a_stream_is_counted() {
     };
     let page = client.metrics.page(&now, crate::metrics::Form::Prometheus);
     assert!(page.contains("runtime_refusals_total{reason=\"STDIN_TOO_LARGE\"} 1\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_puts_the_next_sign_of_life_off() {
+    let (mut client, _responses) = client(ClientFaults::default());
+    let begin = Instant::now();
+    tokio::time::sleep(HEARTBEAT / 2).await;
+    client.tell(1).await.unwrap();
+    client.silence().await;
+    assert_eq!(begin.elapsed(), HEARTBEAT * 3 / 2);
 }

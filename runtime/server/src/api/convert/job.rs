@@ -9,8 +9,8 @@ use crate::store::RowState;
 use runtime_proto::v1;
 use tonic::Status;
 
-/// A record as it is now. `digest` is that of its profile.
-pub fn job_to_wire(job: &Job, progress: &Progress, written: &Written, digest: &str) -> v1::Job {
+/// A record as it is now.
+pub fn job_to_wire(job: &Job, progress: &Progress, written: &Written) -> v1::Job {
     let record = &job.record;
     let finished = match &progress.end {
         Some(End::Finished(finished)) => Some(finished),
@@ -18,9 +18,10 @@ pub fn job_to_wire(job: &Job, progress: &Progress, written: &Written, digest: &s
     };
     let stood = finished.and_then(|finished| finished.enforcement.as_ref());
     let stands = progress.started.as_ref().map(|started| &started.enforcement);
-    let (stdout_bytes, stderr_bytes) = finished.map_or((written.stdout_bytes, written.stderr_bytes), |finished| {
-        (finished.stdout_bytes, finished.stderr_bytes)
-    });
+    let (stdout_bytes, stderr_bytes) = finished
+        .map_or((written.stdout_bytes, written.stderr_bytes), |finished| {
+            (finished.stdout_bytes, finished.stderr_bytes)
+        });
     let stalled = written.stalled.filter(|_| finished.is_none());
     v1::Job {
         job_id: record.id.to_string(),
@@ -31,7 +32,7 @@ pub fn job_to_wire(job: &Job, progress: &Progress, written: &Written, digest: &s
         create_time: Some(timestamp_from_us(record.created_us)),
         start_time: progress.started.as_ref().map(|started| timestamp_from_us(started.time_us)),
         finish_time: finished.map(|finished| timestamp_from_us(finished.time_us)),
-        enforcement: stood.or(stands).map(|walls| enforcement_to_wire(walls, &record.profile, digest)),
+        enforcement: stood.or(stands).map(|walls| enforcement_to_wire(walls, record)),
         outcome: finished.map(|finished| outcome_to_wire(finished)),
         labels: record.labels.clone().into_iter().collect(),
         org: record.org.clone(),
@@ -47,20 +48,20 @@ pub fn job_to_wire(job: &Job, progress: &Progress, written: &Written, digest: &s
 }
 
 /// The start of a job.
-pub fn started_to_wire(record: &JobRecord, started: &Started, digest: &str) -> v1::JobStarted {
+pub fn started_to_wire(record: &JobRecord, started: &Started) -> v1::JobStarted {
     v1::JobStarted {
         time: Some(timestamp_from_us(started.time_us)),
-        enforcement: Some(enforcement_to_wire(&started.enforcement, &record.profile, digest)),
+        enforcement: Some(enforcement_to_wire(&started.enforcement, record)),
     }
 }
 
 /// The end of a job.
-pub fn finished_to_wire(record: &JobRecord, finished: &Finished, digest: &str) -> v1::JobFinished {
+pub fn finished_to_wire(record: &JobRecord, finished: &Finished) -> v1::JobFinished {
     let walls = finished.enforcement.as_ref();
     v1::JobFinished {
         time: Some(timestamp_from_us(finished.time_us)),
         outcome: Some(outcome_to_wire(finished)),
-        enforcement: walls.map(|walls| enforcement_to_wire(walls, &record.profile, digest)),
+        enforcement: walls.map(|walls| enforcement_to_wire(walls, record)),
     }
 }
 

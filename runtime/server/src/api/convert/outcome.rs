@@ -1,7 +1,7 @@
 //! From an exit report to the wire, and the exit status that a shell would see.
 
 use super::duration_from_us;
-use crate::jobs::Finished;
+use crate::jobs::{Finished, JobRecord};
 use runtime_plan::outcome::{LimitHit, Outcome, SpawnFailure, Usage};
 use runtime_plan::wall::{Enforcement, WallState};
 use runtime_proto::v1;
@@ -47,7 +47,10 @@ pub fn outcome_to_wire(finished: &Finished) -> v1::Outcome {
     v1::Outcome {
         cause: Some(cause_to_wire(&report.outcome)),
         limits_hit: report.limits_hit.iter().map(limit_hit_to_wire).collect(),
-        usage: Some(usage_to_wire(&report.usage, finished.stdout_bytes.saturating_add(finished.stderr_bytes))),
+        usage: Some(usage_to_wire(
+            &report.usage,
+            finished.stdout_bytes.saturating_add(finished.stderr_bytes),
+        )),
         exit_status: exit_status(&report.outcome),
         stdout_bytes: finished.stdout_bytes,
         stderr_bytes: finished.stderr_bytes,
@@ -70,9 +73,7 @@ fn cause_to_wire(outcome: &Outcome) -> v1::outcome::Cause {
             Cause::Cancelled(v1::CancelledOutcome { by: by.clone(), reason: reason.clone() })
         }
         Outcome::SpawnFailed(failure) => Cause::SpawnFailed(spawn_failure_to_wire(failure)),
-        Outcome::HostOom { evidence } => {
-            Cause::HostOom(v1::HostOomOutcome { evidence: evidence.clone() })
-        }
+        Outcome::HostOom { evidence } => Cause::HostOom(v1::HostOomOutcome { evidence: evidence.clone() }),
         Outcome::Lost { why } => Cause::Lost(v1::LostOutcome { why: why.clone() }),
     }
 }
@@ -116,11 +117,7 @@ fn usage_to_wire(usage: &Usage, output_bytes: u64) -> v1::Usage {
 }
 
 /// Which walls stood, and under which profile.
-pub fn enforcement_to_wire(
-    enforcement: &Enforcement,
-    profile: &str,
-    profile_digest: &str,
-) -> v1::Enforcement {
+pub fn enforcement_to_wire(enforcement: &Enforcement, record: &JobRecord) -> v1::Enforcement {
     let walls = enforcement.walls.iter().map(|report| v1::WallReport {
         wall: report.wall.name().to_owned(),
         state: match report.state {
@@ -137,7 +134,7 @@ pub fn enforcement_to_wire(
         landlock_abi: enforcement.landlock_abi,
         cgroup_version: enforcement.cgroup_version.clone(),
         plan_digest: enforcement.plan_digest.clone(),
-        profile: profile.to_owned(),
-        profile_digest: profile_digest.to_owned(),
+        profile: record.profile.clone(),
+        profile_digest: record.profile_digest.clone(),
     }
 }

@@ -213,10 +213,12 @@ pub fn wanted_from_wire(wire: &v1::StreamLogsRequest) -> Result<reader::Wanted, 
             return Err(Reason::BadEnum.status(text));
         }
     };
-    let from = reader::From { stdout_offset: wire.stdout_offset_bytes, stderr_offset: wire.stderr_offset_bytes };
+    let from =
+        reader::From { stdout_offset: wire.stdout_offset_bytes, stderr_offset: wire.stderr_offset_bytes };
     if wire.tail_bytes.is_some() && from != reader::From::default() {
-        return Err(Reason::Contradiction
-            .status("output is wanted from an offset or from its end: leave out `tail_bytes` or the offsets"));
+        return Err(Reason::Contradiction.status(
+            "output is wanted from an offset or from its end: leave out `tail_bytes` or the offsets",
+        ));
     }
     let since_us = micros("since", wire.since)?;
     Ok(reader::Wanted { from, only, since_us, tail_bytes: wire.tail_bytes })

@@ -93,7 +93,8 @@ fn labels_at_their_bounds_come_through_and_no_further() {
         request_from_wire(wire, String::new(), Caller::Stays).map(|request| request.labels)
     };
     let label = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
-    for fine in [label("a", ""), label(&"k".repeat(63), &"v".repeat(255)), label("ci.example/run_1-a", "Ä\n")] {
+    for fine in [label("a", ""), label(&"k".repeat(63), &"v".repeat(255)), label("ci.example/run_1-a", "Ä\n")]
+    {
         assert_eq!(with(fine.clone()).unwrap().into_iter().collect::<Vec<_>>(), fine);
     }
     let many = |count: usize| (0..count).map(|n| (format!("k{n}"), String::new())).collect::<Vec<_>>();
@@ -119,7 +120,10 @@ fn which_output_is_wanted_is_said_in_one_way() {
     let second = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
     let since = v1::StreamLogsRequest { since: second(5, 7_000), stream: 2, tail_bytes: Some(0), ..logs() };
     let wanted = wanted_from_wire(&since).unwrap();
-    assert_eq!((wanted.since_us, wanted.only, wanted.tail_bytes), (Some(5_000_007), Some(Stream::Stderr), Some(0)));
+    assert_eq!(
+        (wanted.since_us, wanted.only, wanted.tail_bytes),
+        (Some(5_000_007), Some(Stream::Stderr), Some(0))
+    );
     let before = v1::StreamLogsRequest { since: second(-1, 0), ..logs() };
     assert_eq!(wanted_from_wire(&before).unwrap().since_us, Some(0));
     for (wrong, reason) in [
@@ -137,7 +141,8 @@ fn which_output_is_wanted_is_said_in_one_way() {
 #[test]
 fn a_wait_has_a_bound() {
     let hour = std::time::Duration::from_secs(3_600);
-    let asked = |seconds, nanos| duration_up_to("timeout", Some(prost_types::Duration { seconds, nanos }), hour);
+    let asked =
+        |seconds, nanos| duration_up_to("timeout", Some(prost_types::Duration { seconds, nanos }), hour);
     assert_eq!(duration_up_to("timeout", None, hour).unwrap(), None);
     assert_eq!(asked(3_600, 0).unwrap(), Some(hour));
     for (seconds, nanos) in [(3_600, 1), (i64::MAX, 0), (-1, 0), (0, 0)] {
