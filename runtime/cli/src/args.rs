@@ -11,9 +11,7 @@ use std::path::PathBuf;
 
 pub use daemon::{DrainArgs, ServeArgs};
 pub use job::{JobArgs, KeepWish, RunArgs, SubmitArgs};
-pub use jobs::{
-    AttachArgs, CancelArgs, InspectArgs, LogsArgs, PsArgs, RmArgs, SignalArgs, WaitArgs,
-};
+pub use jobs::{AttachArgs, CancelArgs, InspectArgs, LogsArgs, PsArgs, RmArgs, SignalArgs, WaitArgs};
 pub use upkeep::GcArgs;
 
 /// Runs untrusted commands, each in a sandbox of its own, and says how each ended.

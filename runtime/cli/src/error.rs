@@ -194,7 +194,9 @@ impl Error {
         match self {
             Error::CommandLine { text } => format!("runtime: {text}"),
             // Several errors of a file, one line each.
-            Error::Launcher { text: lines } | Error::Profile { message: lines } | Error::Config { message: lines } => {
+            Error::Launcher { text: lines }
+            | Error::Profile { message: lines }
+            | Error::Config { message: lines } => {
                 let shown = lines.lines().map(|line| format!("runtime: {}", escape::line(line)));
                 shown.collect::<Vec<_>>().join("\n")
             }

@@ -9,8 +9,8 @@ use runtime_plan::limit::{self, LimitName, LimitRequest};
 use runtime_plan::quantity;
 use runtime_plan::spec::{self, Spec, StdinSource, UncheckedSpec, WorkspaceRequest};
 use runtime_proto::v1::{
-    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Keep, Limits, OnDisconnect, ScratchWorkspace, Terminal,
-    Workspace, workspace,
+    EnvironmentVariable, HostDirectoryWorkspace, JobSpec, Keep, Limits, OnDisconnect, ScratchWorkspace,
+    Terminal, Workspace, workspace,
 };
 
 use crate::args::{JobArgs, KeepWish};
@@ -69,7 +69,11 @@ pub fn spec(
         env: args.env.iter().map(|text| environment(text, &variable)).collect::<Result<_, _>>()?,
         workdir: args.workdir.as_ref().map(|path| path.as_bytes().to_vec()),
         profile: args.profile.clone(),
-        workspace: if shape.host_directory { WorkspaceRequest::HostDirectory } else { WorkspaceRequest::Scratch },
+        workspace: if shape.host_directory {
+            WorkspaceRequest::HostDirectory
+        } else {
+            WorkspaceRequest::Scratch
+        },
         stdin,
         terminal: shape.terminal,
         user: user.map(|(uid, _)| uid),
@@ -77,7 +81,8 @@ pub fn spec(
         limits: limits(args)?,
     };
     let checked = Spec::check(unchecked).map_err(|error| Error::Usage { message: error.to_string() })?;
-    let keep_output_bytes = args.keep_output.as_deref().map(|text| size("--keep-output", text)).transpose()?;
+    let keep_output_bytes =
+        args.keep_output.as_deref().map(|text| size("--keep-output", text)).transpose()?;
     let keep = match args.keep {
         KeepWish::All => Keep::All,
         KeepWish::Record => Keep::Record,
@@ -121,7 +126,9 @@ pub fn labels(texts: &[String]) -> Result<HashMap<String, String>, Error> {
 /// Reads `UID[:GID]`.
 fn user(text: &str) -> Result<(u32, Option<u32>), Error> {
     let wrong = || Error::Usage {
-        message: format!("--user {text}: write a uid, or uid and gid, as numbers: --user 1000 or --user 1000:100"),
+        message: format!(
+            "--user {text}: write a uid, or uid and gid, as numbers: --user 1000 or --user 1000:100"
+        ),
     };
     let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
     match text.split_once(':') {

@@ -102,7 +102,8 @@ impl Screen {
         let expected = lane.next.unwrap_or(gap.offset_bytes);
         lane.next = Some(gap.offset_bytes.saturating_add(gap.length_bytes));
         if gap.offset_bytes != expected {
-            let what = format!("a gap of {} came at byte {} after byte {expected}", name(stream), gap.offset_bytes);
+            let what =
+                format!("a gap of {} came at byte {} after byte {expected}", name(stream), gap.offset_bytes);
             return Err(Error::Protocol { what });
         }
         let line = format!(

@@ -16,7 +16,9 @@ mod record;
 
 use std::time::Duration;
 
-use runtime_proto::v1::{AttachStart, CancelInput, CancelRequest, Job, JobInput, JobState, Resize, job_input};
+use runtime_proto::v1::{
+    AttachStart, CancelInput, CancelRequest, Job, JobInput, JobState, Resize, job_input,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
@@ -253,7 +255,11 @@ impl Session {
     /// Whether the session goes on, without a stream.
     fn on_status(&mut self, status: &Status) -> bool {
         let taken = self.record.job_id.is_some();
-        if self.line.can_return() && is_broken(status, taken) && !self.line.is_worn_out() && self.leave_at.is_none() {
+        if self.line.can_return()
+            && is_broken(status, taken)
+            && !self.line.is_worn_out()
+            && self.leave_at.is_none()
+        {
             self.line.broke();
             return true;
         }
@@ -363,7 +369,10 @@ impl Session {
 }
 
 /// The next event; never, without a stream.
-async fn next_event(events: &mut Option<Events>, silence_max: Option<Duration>) -> Option<Result<Event, Status>> {
+async fn next_event(
+    events: &mut Option<Events>,
+    silence_max: Option<Duration>,
+) -> Option<Result<Event, Status>> {
     match (events, silence_max) {
         (Some(events), Some(longest)) => match timeout(longest, events.next()).await {
             Ok(event) => event,

@@ -29,7 +29,9 @@ impl Signals {
         let wanted = ALWAYS.iter().chain(more).filter(|number| !is_in(ignored, **number));
         let catch = |number: &i32| -> Result<(i32, Signal), Error> {
             let caught = signal(SignalKind::from_raw(*number));
-            caught.map(|signal| (*number, signal)).map_err(|error| Error::io("catch", format!("signal {number}"), error))
+            caught
+                .map(|signal| (*number, signal))
+                .map_err(|error| Error::io("catch", format!("signal {number}"), error))
         };
         wanted.map(catch).collect::<Result<_, _>>().map(Signals)
     }

@@ -37,7 +37,11 @@ fn terminal_of(size: Option<Size>, term: Option<&str>) -> Terminal {
     let size = size.unwrap_or(SIZE);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-');
     let term = term.filter(|term| (1..=64).contains(&term.len()) && term.chars().all(plain)).unwrap_or(TERM);
-    Terminal { rows: side(size.rows, SIZE.rows), columns: side(size.columns, SIZE.columns), term: term.to_owned() }
+    Terminal {
+        rows: side(size.rows, SIZE.rows),
+        columns: side(size.columns, SIZE.columns),
+        term: term.to_owned(),
+    }
 }
 
 /// The size of the first of stdin, stdout and stderr that is a terminal.

@@ -32,7 +32,10 @@ pub fn of(record: &Record) -> Verdict {
     }
     if record.detached {
         let job = record.job_id.as_deref().unwrap_or("the job");
-        return Verdict { status: 0, line: Some(text::escape::line(&format!("left {job}, which goes on: `runtime attach {job}`"))) };
+        return Verdict {
+            status: 0,
+            line: Some(text::escape::line(&format!("left {job}, which goes on: `runtime attach {job}`"))),
+        };
     }
     if record.planned.is_some() {
         return Verdict { status: 0, line: None };

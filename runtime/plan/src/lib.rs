@@ -4,6 +4,7 @@
 //! ([`link`]), the plan that init carries out ([`launch`]), the report of how a job ended ([`outcome`]).
 
 mod built_in;
+pub mod daemon_config;
 mod digest;
 pub mod doctor;
 pub mod facts;

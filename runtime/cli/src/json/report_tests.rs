@@ -161,7 +161,9 @@ fn a_job_shows_its_arguments_and_never_a_value_of_its_environment() {
     assert_eq!(value["argv"], serde_json::json!(["sh", {"hex": "ff"}]));
     assert_eq!(value["env_names"], serde_json::json!(["TOKEN"]));
     assert!(value.get("outcome").is_none());
-    for field in ["labels", "org", "priority", "terminal", "stdin_open", "stdout_bytes", "adoptions", "output_stalled"] {
+    for field in
+        ["labels", "org", "priority", "terminal", "stdin_open", "stdout_bytes", "adoptions", "output_stalled"]
+    {
         assert!(value.get(field).is_some(), "{field}");
     }
 }

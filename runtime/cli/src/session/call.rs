@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use runtime_proto::v1::{
-    AttachRequest, AttachResponse, AttachStart, Job, JobFinished, JobInput, JobStarted, OutputChunk, OutputGap,
-    RunRequest, RunResponse, RunStart, attach_request, attach_response, job_service_client::JobServiceClient,
-    run_request, run_response,
+    AttachRequest, AttachResponse, AttachStart, Job, JobFinished, JobInput, JobStarted, OutputChunk,
+    OutputGap, RunRequest, RunResponse, RunStart, attach_request, attach_response,
+    job_service_client::JobServiceClient, run_request, run_response,
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};

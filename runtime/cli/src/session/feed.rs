@@ -108,7 +108,9 @@ impl Feed {
     pub fn send(&mut self) -> Option<JobInput> {
         let input = self.waiting.take()?;
         match &input {
-            job_input::Input::Stdin(bytes) => self.bytes_sent += u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            job_input::Input::Stdin(bytes) => {
+                self.bytes_sent += u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+            }
             _ => self.end_sent = true,
         }
         Some(JobInput { input: Some(input) })
@@ -161,7 +163,10 @@ mod tests {
         let open = job(JobState::Running, true);
         assert!(fed(false, vec![]).survives(&open), "nothing was sent");
         assert!(!fed(false, vec![piece("a")]).survives(&open));
-        assert!(!fed(false, vec![piece("a"), Some(Input::End)]).survives(&open), "sent, and perhaps not there");
+        assert!(
+            !fed(false, vec![piece("a"), Some(Input::End)]).survives(&open),
+            "sent, and perhaps not there"
+        );
         assert!(fed(false, vec![piece("a"), Some(Input::End)]).survives(&job(JobState::Running, false)));
         assert!(fed(false, vec![piece("a")]).survives(&job(JobState::Finished, true)));
         assert!(fed(true, vec![piece("a")]).survives(&open), "somebody types");

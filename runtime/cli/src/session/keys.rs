@@ -39,9 +39,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What is typed piece by piece, what the job gets, and whether that leaves.
+    type Row<'a> = (&'a [&'a [u8]], &'a [u8], bool);
+
     #[test]
     fn only_the_whole_sequence_leaves() {
-        let table: [(&[&[u8]], &[u8], bool); 6] = [
+        let table: [Row<'_>; 6] = [
             (&[b"ab"], b"ab", false),
             (&[b"a\x10\x11b"], b"a", true),
             (&[b"\x10", b"\x11"], b"", true),

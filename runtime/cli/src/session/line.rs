@@ -98,7 +98,11 @@ impl Line {
             let Some(patience) = &mut self.patience else { return Ok(()) };
             if patience.is_over(Instant::now()) {
                 let why = "it did not answer".to_owned();
-                return Err(failure.unwrap_or(Error::Connect { endpoint: "the daemon".to_owned(), why, next: "is it running?" }));
+                return Err(failure.unwrap_or(Error::Connect {
+                    endpoint: "the daemon".to_owned(),
+                    why,
+                    next: "is it running?",
+                }));
             }
             self.next = Instant::now() + patience.wait();
         }
@@ -203,7 +207,8 @@ mod tests {
     #[test]
     fn a_refusal_is_told_from_a_broken_connection() {
         let with_reason = |code, reason: &str| {
-            let details = ErrorDetails::with_error_info(reason, "runtime.v1", std::collections::HashMap::new());
+            let details =
+                ErrorDetails::with_error_info(reason, "runtime.v1", std::collections::HashMap::new());
             Status::with_error_details(code, "x", details)
         };
         let table = [

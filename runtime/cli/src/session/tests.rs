@@ -151,7 +151,10 @@ fn a_broken_stream_goes_on_where_it_stopped() {
     let record = play(daemon, file.try_clone().unwrap(), Vec::new());
     assert!(record.error.is_none() && record.finished.is_some(), "{record:?}");
     assert_eq!(contents(file), b"onetwothree");
-    assert_eq!(*calls.lock().unwrap(), ["run key", "attach job-1 3 1", "attach job-1 8 1", "attach job-1 8 1"]);
+    assert_eq!(
+        *calls.lock().unwrap(),
+        ["run key", "attach job-1 3 1", "attach job-1 8 1", "attach job-1 8 1"]
+    );
 }
 
 #[test]

@@ -47,7 +47,11 @@ pub fn parse(text: &str) -> Result<i32, String> {
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let found = match name.parse::<i32>() {
         Ok(number) => Some(number),
-        Err(_) => NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number).or_else(|| real_time(name)),
+        Err(_) => NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, number)| *number)
+            .or_else(|| real_time(name)),
     };
     found.filter(|number| (1..=REAL_TIME[1]).contains(number)).ok_or_else(|| {
         format!("{text:?} is no signal: give a name such as TERM, USR1 or RTMIN+1, or a number from 1 to 64 (signal(7))")
@@ -58,7 +62,11 @@ fn real_time(name: &str) -> Option<i32> {
     let [first, last] = REAL_TIME;
     let step = |rest: &str, sign: char| match rest {
         "" => Some(0),
-        rest => rest.strip_prefix(sign).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok(),
+        rest => rest
+            .strip_prefix(sign)
+            .filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))?
+            .parse()
+            .ok(),
     };
     let number: i32 = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(rest), _) => first.checked_add(step(rest, '+')?)?,

@@ -11,7 +11,8 @@ use crate::{client, output, request};
 /// Asks for it, and tells what is left.
 pub fn drain(global: Global, args: &DrainArgs) -> Result<u8, Error> {
     let json = global.json;
-    let deadline = args.deadline.as_deref().map(|text| request::milliseconds("--deadline", text)).transpose()?;
+    let deadline =
+        args.deadline.as_deref().map(|text| request::milliseconds("--deadline", text)).transpose()?;
     let request = DrainRequest { deadline: deadline.map(request::duration), undo: args.undo };
     let left = super::with_daemon(global, |channel| async move {
         let answer = client::node(channel).drain(request).await;

@@ -53,7 +53,13 @@ fn first_request(args: &LogsArgs) -> Result<StreamLogsRequest, Error> {
         (_, true) => OutputStream::Stderr,
         _ => OutputStream::Unspecified,
     };
-    Ok(StreamLogsRequest { stream: stream.into(), follow: args.follow, since, tail_bytes, ..Default::default() })
+    Ok(StreamLogsRequest {
+        stream: stream.into(),
+        follow: args.follow,
+        since,
+        tail_bytes,
+        ..Default::default()
+    })
 }
 
 /// How a stream ended.
@@ -99,7 +105,9 @@ async fn one_stream(
         };
         let event = match answer {
             Ok(Some(answer)) => answer.event,
-            Ok(None) => return Err(Error::Protocol { what: "the stream ended without its last message".to_owned() }),
+            Ok(None) => {
+                return Err(Error::Protocol { what: "the stream ended without its last message".to_owned() });
+            }
             Err(status) => return Ok(Pause::Status(status)),
         };
         line.progress();
@@ -131,7 +139,10 @@ mod tests {
     fn the_request_says_what_was_asked_for() {
         let args = LogsArgs { tail: Some("64KiB".into()), stderr: true, follow: true, ..Default::default() };
         let request = first_request(&args).unwrap();
-        assert_eq!((request.tail_bytes, request.stream(), request.follow), (Some(65_536), OutputStream::Stderr, true));
+        assert_eq!(
+            (request.tail_bytes, request.stream(), request.follow),
+            (Some(65_536), OutputStream::Stderr, true)
+        );
         assert_eq!(first_request(&LogsArgs::default()).unwrap().stream(), OutputStream::Unspecified);
         for (args, flag) in [
             (LogsArgs { tail: Some("5".into()), ..Default::default() }, "--tail"),

@@ -1,5 +1,7 @@
 //! `runtime serve`: binds the sockets with the caller's rights, then becomes the launcher.
 
+mod settings;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,6 +15,7 @@ use crate::args::ServeArgs;
 use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::places::Surroundings;
+use settings::Settings;
 
 /// Serves until a signal ends it. No thread may exist yet.
 pub fn serve(args: ServeArgs) -> Result<u8, Error> {
@@ -20,9 +23,11 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
     let parent = args.die_with_parent.then(parent).transpose()?;
     let ready_fd = args.ready_fd.map(adopt).transpose()?;
     let surroundings = Surroundings::now();
-    let socket_group = args.socket_group.as_deref().map(group).transpose()?;
-    let endpoints = endpoints(&args, &surroundings)?;
-    let state_dir = state_dir(args.state_dir, &surroundings)?;
+    let settings = settings::merge(&args, settings::read(&args, &surroundings)?)?;
+    let socket_group = settings.socket_group.as_deref().map(group).transpose()?;
+    let endpoints = endpoints(&settings, &surroundings)?;
+    let state_dir = state_dir(settings.state_dir, &surroundings)?;
+    let metrics = settings.metrics.map(listen_tcp).transpose()?;
     let mut bound = Bound::default();
     for endpoint in endpoints {
         match endpoint {
@@ -32,14 +37,14 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
     }
     let (unix, tcp) = bound.release();
     let sockets: Vec<_> = unix.iter().filter_map(|listener| Socket::at(&listener.path)).collect();
-    let mode = Mode::Serve { state_dir, unix, tcp, metrics: None, ready_fd, socket_group, parent };
+    let mode = Mode::Serve { state_dir, unix, tcp, metrics, ready_fd, socket_group, parent };
     let status = launcher::run(Options {
         mode,
         profiles_dir: args.profiles.or_else(|| surroundings.profiles_dir()),
         policies_dir: args.policies.or_else(|| surroundings.policies_dir()),
-        server_args: Vec::new(),
-        drain_timeout: std::time::Duration::ZERO,
-        faults: Vec::new(),
+        server_args: settings.server_args,
+        drain_timeout: settings.drain_timeout,
+        faults: settings.faults,
     });
     // The launcher takes them away at its end, but not where it could not even start.
     sockets.iter().try_for_each(Socket::remove)?;
@@ -85,14 +90,19 @@ fn adopt(number: i32) -> Result<OwnedFd, Error> {
 }
 
 /// Where to listen: what was given, else the default socket.
-fn endpoints(args: &ServeArgs, surroundings: &Surroundings) -> Result<Vec<Endpoint>, Error> {
-    if args.listen.is_empty() {
+fn endpoints(settings: &Settings, surroundings: &Surroundings) -> Result<Vec<Endpoint>, Error> {
+    if settings.listen.is_empty() {
         return Ok(vec![Endpoint::Unix(surroundings.default_socket())]);
     }
     let mut endpoints: Vec<Endpoint> = Vec::new();
-    for text in &args.listen {
+    for text in &settings.listen {
         let endpoint = match endpoint::parse(text)? {
-            Endpoint::Http(address) if !args.insecure_tcp => return Err(insecure(address)),
+            Endpoint::Http(address) if !settings.insecure_tcp => return Err(insecure(address)),
+            Endpoint::Http(address) if !settings.faults.is_empty() => {
+                let message =
+                    format!("--fault is for tests on unix sockets: leave out --listen http://{address}");
+                return Err(Error::Usage { message });
+            }
             Endpoint::Http(address) => Endpoint::Http(address),
             Endpoint::Unix(path) => Endpoint::Unix(
                 std::path::absolute(&path)

@@ -1,17 +1,13 @@
 use super::*;
 
-fn args(listen: &[&str], insecure_tcp: bool) -> ServeArgs {
-    ServeArgs {
+fn settings(listen: &[&str], insecure_tcp: bool, fault: &[&str]) -> Settings {
+    let args = ServeArgs {
         listen: listen.iter().map(Into::into).collect(),
         insecure_tcp,
-        state_dir: None,
-        profiles: None,
-        policies: None,
-        socket_group: None,
-        ready_fd: None,
-        die_with_parent: false,
+        fault: fault.iter().map(|text| text.to_string()).collect(),
         ..Default::default()
-    }
+    };
+    settings::merge(&args, Default::default()).unwrap()
 }
 
 fn surroundings() -> Surroundings {
@@ -21,7 +17,7 @@ fn surroundings() -> Surroundings {
 
 #[test]
 fn tcp_needs_the_flag_and_a_loopback_address() {
-    let of = |listen: &[&str], insecure| endpoints(&args(listen, insecure), &surroundings());
+    let of = |listen: &[&str], insecure| endpoints(&settings(listen, insecure, &[]), &surroundings());
     assert_eq!(of(&[], false).unwrap(), [Endpoint::Unix("/run/runtime/api.sock".into())]);
     assert_eq!(of(&["unix:/a", "http://127.0.0.1:1"], true).unwrap().len(), 2);
     assert_eq!(of(&["http://127.0.0.1:0", "http://127.0.0.1:0"], true).unwrap().len(), 2);
@@ -36,6 +32,13 @@ fn tcp_needs_the_flag_and_a_loopback_address() {
         let message = refused.unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
     }
+}
+
+#[test]
+fn faults_are_for_unix_sockets() {
+    let of = |listen: &[&str]| endpoints(&settings(listen, true, &["oom=1"]), &surroundings());
+    assert_eq!(of(&["unix:/a"]).unwrap().len(), 1);
+    assert!(of(&["unix:/a", "http://127.0.0.1:1"]).unwrap_err().to_string().contains("--fault"));
 }
 
 #[test]

@@ -82,8 +82,11 @@ mod tests {
 
     #[test]
     fn a_finished_job_gives_its_status_and_one_without_an_outcome_is_no_success() {
-        let outcome =
-            Outcome { cause: Some(Cause::Exited(ExitedOutcome { code: 7 })), exit_status: 7, ..Default::default() };
+        let outcome = Outcome {
+            cause: Some(Cause::Exited(ExitedOutcome { code: 7 })),
+            exit_status: 7,
+            ..Default::default()
+        };
         let job = Job { outcome: Some(outcome), ..Default::default() };
         assert_eq!(verdict(&job).unwrap(), Verdict { status: 7, line: None });
         assert_eq!(verdict(&Job::default()).unwrap_err().code(), "PROTOCOL");

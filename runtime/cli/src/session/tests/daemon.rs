@@ -131,7 +131,12 @@ impl Daemon {
         });
         let daemon = self.clone();
         tokio::spawn(async move {
-            let events = scene.job.map(Either::Job).into_iter().chain(scene.events.into_iter().map(Either::Event));
+            let events = scene
+                .job
+                .map(Box::new)
+                .map(Either::Job)
+                .into_iter()
+                .chain(scene.events.into_iter().map(Either::Event));
             for event in events {
                 if send.send(Ok(answer(event))).await.is_err() {
                     return;
@@ -151,7 +156,9 @@ impl Daemon {
                 }
                 Until::Cancelled => {
                     daemon.cancelled.notified().await;
-                    Ok(answer(Either::Event(finished(outcome::Cause::Cancelled(CancelledOutcome::default())))))
+                    Ok(answer(Either::Event(finished(
+                        outcome::Cause::Cancelled(CancelledOutcome::default()),
+                    ))))
                 }
             };
             drop(send.send(last).await);
@@ -166,11 +173,11 @@ impl Daemon {
 
 /// What a scene says, in either call.
 enum Either {
-    Job(Job),
+    Job(Box<Job>),
     Event(run_response::Event),
 }
 
-/// The inputs behind the first message, which `seen` gets.
+/// The inputs behind the first message.
 fn inputs<R: Send + 'static>(
     mut stream: Streaming<R>,
     input: impl Fn(R) -> Option<JobInput> + Send + 'static,
@@ -195,10 +202,15 @@ impl JobService for Daemon {
     type StreamLogsStream = Answers<StreamLogsResponse>;
     type WatchStream = Answers<WatchResponse>;
 
-    async fn run(&self, request: Request<Streaming<RunRequest>>) -> Result<Response<Self::RunStream>, Status> {
+    async fn run(
+        &self,
+        request: Request<Streaming<RunRequest>>,
+    ) -> Result<Response<Self::RunStream>, Status> {
         let mut stream = request.into_inner();
         let first = stream.message().await?.and_then(|first| first.request);
-        let Some(run_request::Request::Start(start)) = first else { return Err(Status::invalid_argument("no start")) };
+        let Some(run_request::Request::Start(start)) = first else {
+            return Err(Status::invalid_argument("no start"));
+        };
         self.calls.lock().unwrap().push(format!("run {}", start.idempotency_key));
         let inputs = inputs(stream, |request: RunRequest| match request.request {
             Some(run_request::Request::Input(input)) => Some(input),
@@ -219,7 +231,8 @@ impl JobService for Daemon {
         let Some(attach_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("no start"));
         };
-        let call = format!("attach {} {} {}", start.job_id, start.stdout_offset_bytes, start.stderr_offset_bytes);
+        let call =
+            format!("attach {} {} {}", start.job_id, start.stdout_offset_bytes, start.stderr_offset_bytes);
         self.calls.lock().unwrap().push(call);
         let inputs = inputs(stream, |request: AttachRequest| match request.request {
             Some(attach_request::Request::Input(input)) => Some(input),
@@ -227,11 +240,17 @@ impl JobService for Daemon {
         });
         self.play(inputs, |event| AttachResponse {
             event: match event {
-                Either::Job(job) => Some(attach_response::Event::Job(job)),
-                Either::Event(run_response::Event::Started(started)) => Some(attach_response::Event::Started(started)),
-                Either::Event(run_response::Event::Output(chunk)) => Some(attach_response::Event::Output(chunk)),
+                Either::Job(job) => Some(attach_response::Event::Job(*job)),
+                Either::Event(run_response::Event::Started(started)) => {
+                    Some(attach_response::Event::Started(started))
+                }
+                Either::Event(run_response::Event::Output(chunk)) => {
+                    Some(attach_response::Event::Output(chunk))
+                }
                 Either::Event(run_response::Event::Gap(gap)) => Some(attach_response::Event::Gap(gap)),
-                Either::Event(run_response::Event::Finished(end)) => Some(attach_response::Event::Finished(end)),
+                Either::Event(run_response::Event::Finished(end)) => {
+                    Some(attach_response::Event::Finished(end))
+                }
                 Either::Event(_) => None,
             },
         })
@@ -247,7 +266,10 @@ impl JobService for Daemon {
         Err(Status::unimplemented("not in this play"))
     }
 
-    async fn stream_logs(&self, _: Request<StreamLogsRequest>) -> Result<Response<Self::StreamLogsStream>, Status> {
+    async fn stream_logs(
+        &self,
+        _: Request<StreamLogsRequest>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
         Err(Status::unimplemented("not in this play"))
     }
 
@@ -287,7 +309,12 @@ pub fn output(stream: OutputStream, offset_bytes: u64, data: &'static [u8]) -> r
 
 pub fn gap(offset_bytes: u64, length_bytes: u64) -> run_response::Event {
     let stream = OutputStream::Stdout.into();
-    run_response::Event::Gap(OutputGap { stream, offset_bytes, length_bytes, reason: GapReason::JobCap.into() })
+    run_response::Event::Gap(OutputGap {
+        stream,
+        offset_bytes,
+        length_bytes,
+        reason: GapReason::JobCap.into(),
+    })
 }
 
 pub fn finished(cause: outcome::Cause) -> run_response::Event {

@@ -85,7 +85,8 @@ fn an_exit_has_no_line_whatever_its_code() {
 fn evidence_is_shown_safely() {
     let killed = Cause::HostOom(HostOomOutcome { evidence: "oom_kill 1\u{1b}".into() });
     assert_eq!(evidence(&outcome(killed)), "oom_kill 1\\x1b");
-    let ended = Cause::Signalled(SignalledOutcome { signal: 9, core_dumped: false, evidence: "wait status".into() });
+    let ended =
+        Cause::Signalled(SignalledOutcome { signal: 9, core_dumped: false, evidence: "wait status".into() });
     assert_eq!(evidence(&outcome(ended)), "wait status");
     assert_eq!(evidence(&outcome(Cause::Exited(ExitedOutcome { code: 0 }))), "");
 }

@@ -122,7 +122,8 @@ mod tests {
             length_bytes: 2,
             reason: GapReason::OrgCap.into(),
         };
-        let expected = json!({"gap": {"stream": "stdout", "offset_bytes": 1, "length_bytes": 2, "reason": "org_cap"}});
+        let expected =
+            json!({"gap": {"stream": "stdout", "offset_bytes": 1, "length_bytes": 2, "reason": "org_cap"}});
         assert_eq!(gap_json(&gap), expected);
     }
 }
