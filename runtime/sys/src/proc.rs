@@ -95,6 +95,16 @@ pub fn cpu_time(proc_root: &Path, pid: Pid) -> Result<Duration> {
     Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
+/// The state of a process, as the letter of proc(5): `D` waits for something that does not listen to signals.
+///
+/// # Errors
+/// As [`resident_bytes`].
+pub fn state(proc_root: &Path, pid: Pid) -> Result<char> {
+    let text = read_text(&place(proc_root, pid, "stat"))?;
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    parse("read stat", fields.split_ascii_whitespace().next())
+}
+
 /// The kernel's release, as `6.1.0-42-amd64`: uname(2).
 pub fn kernel_release() -> Result<String> {
     Ok(rustix::system::uname().release().to_string_lossy().into_owned())
@@ -172,6 +182,7 @@ mod tests {
         let page = rustix::param::page_size() as u64;
         assert_eq!(resident_bytes(root.path(), Pid(7)).expect("statm"), 12 * page);
         let second = rustix::param::clock_ticks_per_second();
+        assert_eq!(state(root.path(), Pid(7)), Ok('S'));
         let time = cpu_time(root.path(), Pid(7)).expect("stat");
         assert_eq!(time, Duration::from_nanos(200 * 1_000_000_000 / second));
         std::fs::write(root.path().join("7/stat"), "7 (a) S 1").expect("write");

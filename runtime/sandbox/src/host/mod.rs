@@ -131,7 +131,11 @@ pub fn add_attempt(facts: &mut HostFacts, attempt: Attempt) {
     }
 }
 
-fn look_at_all(root: &HostRoot, paths: &[String]) -> Result<BTreeMap<String, HostPath>, HostError> {
+/// What lies at each of these absolute paths now.
+///
+/// # Errors
+/// Of the first that cannot be looked at; one that is not there is a fact.
+pub fn look_at_all(root: &HostRoot, paths: &[String]) -> Result<BTreeMap<String, HostPath>, HostError> {
     let look = |path: &String| match paths::look(root, path) {
         Ok(found) => Ok((path.clone(), found)),
         Err(source) => Err(HostError::Path { path: path.clone(), source }),

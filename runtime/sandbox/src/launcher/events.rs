@@ -4,7 +4,7 @@ use crate::{
     frame::{self, FrameError},
     inside::step::{RECORD_BYTES, Record},
     launcher::{
-        Launcher, LauncherError, SIGHUP, job::Job, kernel, report, say::say,
+        Launcher, LauncherError, SIGHUP, faults, job::Job, kernel, quarantine::STUCK_AFTER, report, say::say,
     },
 };
 use runtime_plan::link::{self, JobId, ToLauncher, ToServer};
@@ -90,14 +90,13 @@ impl Launcher {
 
     fn next_deadline(&self) -> Option<Duration> {
         let jobs = self.jobs.values().filter_map(Job::next_deadline);
-        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).min()
+        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).chain(self.quarantine.deadline()).min()
     }
 
     fn read_signals(&mut self) -> Result<(), LauncherError> {
         while let Some(signal) = self.signals.read().map_err(kernel("read a signal"))? {
             match signal.signal {
-                // Reloading comes with the configuration file; until then the signal must not end a daemon.
-                SIGHUP => {}
+                SIGHUP => self.reload(),
                 number => self.signal_to_end(number)?,
             }
         }
@@ -236,7 +235,9 @@ impl Launcher {
                 let applied = job.group.as_ref().map(|group| group.applied());
                 let digest = job.enforcement.plan_digest.clone();
                 job.enforcement = report::enforcement(&job.plan, &digest, facts, applied, Some(landlock_abi));
+                let shrunk = if self.faults.strikes_next() { faults::shrink_memory(job) } else { Ok(()) };
                 let (message, fds) = (job.started_message(), job.stdio.started_fds());
+                self.report_cleanup(shrunk);
                 self.tell_of(serial, &message, fds);
             }
             Record::Exited { status, cpu_user_us, cpu_system_us, scratch_full } => {
@@ -245,12 +246,14 @@ impl Launcher {
                 job.scratch_full = scratch_full;
                 job.times.ended = Some(time::monotonic_now());
                 job.times.ended_wall = Some(time::realtime_now());
+                // Init exits now, and the kernel ends the rest.
+                job.times.stuck.get_or_insert(time::monotonic_now() + STUCK_AFTER);
             }
         }
     }
 
     fn init_ended(&mut self, serial: u64) {
-        let Some(job) = self.jobs.get(&serial) else { return };
+        let Some(job) = self.jobs.get(&serial) else { return self.held_init_ended(serial) };
         match pidfd::reap(job.init_pidfd.as_fd()) {
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => {
@@ -322,6 +325,7 @@ impl Launcher {
         for serial in due {
             self.job_is_due(serial, now);
         }
+        self.check_quarantine(now);
         self.check_succession(now)?;
         self.check_shutdown(now)
     }

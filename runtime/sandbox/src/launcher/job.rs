@@ -48,6 +48,8 @@ pub struct Times {
     pub ended_wall: Option<Duration>,
     /// When KILL follows TERM.
     pub kill: Option<Duration>,
+    /// When it is given up, although its init is still there.
+    pub stuck: Option<Duration>,
     /// When usage is looked at next, for limits that no event tells.
     pub poll: Option<Duration>,
 }
@@ -111,7 +113,7 @@ pub struct Polled {
 impl Job {
     /// When the loop has to look at the job next, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Duration> {
-        [self.wall_deadline(), self.times.kill, self.times.poll].into_iter().flatten().min()
+        [self.wall_deadline(), self.times.kill, self.times.stuck, self.times.poll].into_iter().flatten().min()
     }
 
     /// When its wall time is over; none while it is being ended.

@@ -7,22 +7,28 @@ mod adoption;
 mod end;
 mod ended;
 mod events;
+mod faults;
 pub mod filters;
+mod finish;
 mod ids;
 mod job;
 mod options;
 pub mod places;
+mod quarantine;
+mod reload;
 mod report;
 mod say;
 mod server;
 pub mod settings;
 mod shutdown;
+mod signal;
 mod spawn;
 mod start;
 mod state_dir;
 mod stdio;
 mod succession;
 mod trees;
+mod usage;
 mod verdict;
 
 use crate::{
@@ -33,7 +39,10 @@ use ended::EndedJobs;
 use job::Job;
 use options::kernel;
 pub use options::{Directory, FaultOption, LauncherError, Mode, Options, UnixListener};
-use places::{Instance, Slot, Slots};
+use faults::Faults;
+use places::{Instance, Slots};
+use quarantine::Quarantine;
+use reload::Sources;
 use runtime_plan::{
     doctor::Finding,
     facts::HostFacts,
@@ -44,7 +53,7 @@ use runtime_plan::{
 };
 use runtime_sys::{
     Error,
-    cgroup::{self, JobGroup},
+    cgroup,
     clone::SingleThreaded,
     file,
     poll::{Epoll, Interest, SignalFd},
@@ -57,6 +66,7 @@ use server::Server;
 use shutdown::Shutdown;
 use spawn::Recipe;
 use start::Compiled;
+use stdio::Pipes;
 use succession::Succession;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -99,8 +109,10 @@ pub struct Launcher {
     jobs: BTreeMap<u64, Job>,
     by_id: HashMap<JobId, u64>,
     ended: EndedJobs,
-    /// Groups that could not be removed, with the host ids that rest with them.
-    quarantine: Vec<(JobGroup, Option<Slot>)>,
+    pipes: Pipes,
+    quarantine: Quarantine,
+    sources: Sources,
+    faults: Faults,
     serial: u64,
     ending: Option<Shutdown>,
     quiet: bool,
@@ -251,6 +263,7 @@ fn assemble(
         pid: std::process::id(),
     };
     let seal_key = SealKey(random::bytes().map_err(kernel("draw a random key"))?);
+    let faults = Faults::of(&options.faults);
     let rootful_uid = slots.as_ref().map(Slots::server_uid);
     let (recipe, kept) =
         Recipe::new(&instance, run_dir, rootful_uid, options.mode, options.server_args, options.faults)?;
@@ -282,7 +295,10 @@ fn assemble(
         jobs: BTreeMap::new(),
         by_id: HashMap::new(),
         ended: EndedJobs::new(descriptors_max),
-        quarantine: Vec::new(),
+        pipes: Pipes::of(rootful_uid.is_some(), pipe_pages_soft()),
+        quarantine: Quarantine::default(),
+        sources: Sources { profiles: options.profiles_dir, policies: options.policies_dir },
+        faults,
         serial: 0,
         ending: None,
         quiet,
@@ -290,6 +306,11 @@ fn assemble(
     launcher.watch_all().map_err(kernel("watch our own processes"))?;
     launcher.start_server().map_err(kernel("start the server"))?;
     Ok(launcher)
+}
+
+/// Pages that the pipes of an ordinary user may take.
+fn pipe_pages_soft() -> Option<u64> {
+    fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft").ok()?.trim().parse().ok()
 }
 
 /// signal(7).

@@ -3,7 +3,7 @@
 
 use runtime_plan::{
     facts::HostFacts,
-    launch::{LaunchPlan, RootEntry, TreeLimits},
+    launch::{CpuTimeKeeping, LaunchPlan, RootEntry, TreeLimits},
     wall::{Enforcement, Wall, WallReport, WallState},
 };
 use runtime_sys::{cgroup::Applied, process};
@@ -116,7 +116,18 @@ fn detail(plan: &LaunchPlan, wall: Wall, applied: Option<Applied>, landlock_abi:
         Wall::Seccomp => {
             format!("{} system calls have an entry, all others are refused", plan.syscalls.entries.len())
         }
-        Wall::Cgroup => controllers(applied.unwrap_or_default()),
+        Wall::Cgroup => format!("{}{}", controllers(applied.unwrap_or_default()), cpu_time(plan)),
+    }
+}
+
+/// A limit of cpu time that no group counts is weaker: who asked for it should know.
+fn cpu_time(plan: &LaunchPlan) -> String {
+    match (&plan.cpu_time, plan.limits.cpu_time_ms) {
+        (CpuTimeKeeping::Processes { why }, Some(_)) => format!(
+            "; cpu time is polled from /proc every {} ms and bounded by RLIMIT_CPU for each process ({why})",
+            super::POLL_INTERVAL.as_millis()
+        ),
+        _ => String::new(),
     }
 }
 

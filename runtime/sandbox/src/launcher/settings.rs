@@ -7,6 +7,7 @@ use crate::{
     launcher::{
         LauncherError, Mode, Options, kernel,
         places::{self, Slots, UID_BASE, UIDS},
+        reload::{Reread, Sources},
     },
 };
 use runtime_plan::{
@@ -121,9 +122,7 @@ pub fn read(
         }),
         _ => None,
     };
-    let mut paths: Vec<String> = library.profiles().flat_map(planner::host_paths).collect();
-    paths.sort();
-    paths.dedup();
+    let paths = host_paths(&library);
     // Any id of the jobs' range does for trying an id map.
     let slot = slots.map_or(UID_BASE, |slots| slots.server_uid() + 1);
     let mut facts = host::gather(&HostRoot::new(Path::new("/")), &paths, directory, group_facts, slot)?;
@@ -134,6 +133,23 @@ pub fn read(
         facts.cgroup.why_not = refused.or(facts.cgroup.why_not);
     }
     Ok(Settings { library, policy, facts, walls_off: walls_off()?, groups })
+}
+
+/// Reads the operator's files again, and looks at the host paths that they name.
+pub fn read_again(sources: &Sources) -> Result<Reread, LauncherError> {
+    let library =
+        Library::load(read_directory(sources.profiles.as_deref())?).map_err(SettingsError::Parse)?;
+    let policy = read_policy(sources.policies.as_deref())?;
+    let paths = host::look_at_all(&HostRoot::new(Path::new("/")), &host_paths(&library))?;
+    Ok(Reread { library, policy, paths })
+}
+
+/// Every host path that a profile names, once.
+fn host_paths(library: &Library) -> Vec<String> {
+    let mut paths: Vec<String> = library.profiles().flat_map(planner::host_paths).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 #[cfg(all(feature = "walls-off", debug_assertions))]
@@ -255,9 +271,7 @@ pub fn examine_without_daemon(
     let proof = SingleThreaded::prove().map_err(kernel("make sure that there is one thread"))?;
     let library = Library::load(read_directory(profiles_dir)?).map_err(SettingsError::Parse)?;
     let group_facts = discover_cgroups()?;
-    let mut paths: Vec<String> = library.profiles().flat_map(planner::host_paths).collect();
-    paths.sort();
-    paths.dedup();
+    let paths = host_paths(&library);
     let facts = host::gather(&HostRoot::new(Path::new("/")), &paths, None, &group_facts, UID_BASE)?;
     examine_host(&proof, &library, &facts, state_dir)
 }

@@ -157,9 +157,13 @@ impl Launcher {
             pidfd::reap_blocking(server.pidfd.as_fd()).map_err(kernel("reap the server"))?;
         }
         self.report_cleanup(self.zygote.end());
-        self.retry_quarantined();
+        self.check_quarantine(Duration::MAX);
         if let Some(groups) = self.groups.take() {
             groups.remove().map_err(kernel("remove the cgroups"))?;
+        }
+        // What is still held has our ids: the sweep of a later launcher gives them back.
+        if !self.quarantine.is_empty() {
+            return Ok(());
         }
         if let Some(slots) = self.slots.take() {
             slots.remove()?;

@@ -4,10 +4,14 @@
 use crate::{
     inside::order::Order,
     launcher::{
-        Launcher, POLL_INTERVAL, filters, ids,
+        Launcher, POLL_INTERVAL,
+        faults::Act,
+        filters, ids,
         job::{Job, Polled, Times},
         places::Slot,
+        quarantine::Held,
         report,
+        say::say,
         stdio::{self, Kept},
     },
     zygote::{Birth, Newborn},
@@ -135,11 +139,19 @@ impl Launcher {
     fn launch(&mut self, id: &JobId, plan: LaunchPlan, record: Vec<u8>) -> Result<Job, Refusal> {
         let taken = time::monotonic_now();
         let digest = plan.digest();
+        self.faults.check(Act::Filters).map_err(no_resources("compile the filters"))?;
         let compiled = self.compiled(&plan)?;
         let group = self.make_group(id, &plan)?;
-        let slot = self.take_slot(&plan)?;
+        let slot = match self.take_slot(&plan) {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                self.give_back(id, group, None);
+                return Err(refusal);
+            }
+        };
         let born = self.bear(&plan, &compiled, group.as_ref(), slot).and_then(|born| {
-            match group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds()) {
+            let watched = self.faults.check(Act::Watch);
+            match watched.and_then(|()| group.as_ref().map_or(Ok(Vec::new()), |group| group.event_fds())) {
                 Ok(group_events) => Ok((born, group_events)),
                 Err(error) => {
                     self.abandon(&born.newborn);
@@ -150,9 +162,7 @@ impl Launcher {
         let (born, group_events) = match born {
             Ok(born) => born,
             Err(refusal) => {
-                for error in self.give_back(group, slot) {
-                    self.report_cleanup(Err(error));
-                }
+                self.give_back(id, group, slot);
                 return Err(refusal);
             }
         };
@@ -226,7 +236,8 @@ impl Launcher {
             cpu_quota_us_per_100ms: Some(plan.limits.cpu_millicores.saturating_mul(100).max(1_000)),
             io_weight: None,
         };
-        let group = groups.create_job(id.as_str(), &limits).map_err(no_resources("make the cgroup"))?;
+        let made = self.faults.check(Act::Group).and_then(|()| groups.create_job(id.as_str(), &limits));
+        let group = made.map_err(no_resources("make the cgroup"))?;
         let applied = group.applied();
         if applied.memory && applied.pids {
             return Ok(Some(group));
@@ -240,6 +251,7 @@ impl Launcher {
 
     /// As root every job has host ids of its own. A test that takes that wall down has all jobs share one slot.
     fn take_slot(&mut self, plan: &LaunchPlan) -> Result<Option<Slot>, Refusal> {
+        self.faults.check(Act::Slot).map_err(no_resources("take host ids"))?;
         let Some(slots) = &mut self.slots else { return Ok(None) };
         if self.walls_off.contains(Wall::UidPerJob) {
             return Ok(Some(slots.shared()));
@@ -261,10 +273,15 @@ impl Launcher {
         group: Option<&JobGroup>,
         slot: Option<Slot>,
     ) -> Result<Born, Refusal> {
-        let stdio =
-            stdio::make(plan, slot.map(Slot::job), true).map_err(no_resources("make the pipes"))?;
+        let check = |act, what| self.faults.check(act).map_err(no_resources(what));
+        check(Act::Pipes, "make the pipes")?;
+        let stdio = stdio::make(plan, slot.map(Slot::job), self.pipes.may_be_large(self.jobs.len()))
+            .map_err(no_resources("make the pipes"))?;
+        check(Act::Trees, "open the trees")?;
         let (trees, reopened) = self.open_trees(plan, slot)?;
+        check(Act::Socket, "make init's socket")?;
         let (ours, theirs) = socket::seqpacket_pair().map_err(no_resources("make init's socket"))?;
+        check(Act::Birth, "clone the sandbox")?;
         let namespaces = ids::namespaces(plan);
         let owner = slot.filter(|_| namespaces.user).map(|slot| slot.first);
         let cgroup = group.and_then(|group| group.clone_into());
@@ -282,12 +299,12 @@ impl Launcher {
             cgroup_files: attach.len(),
             trees: trees.keys().copied().collect(),
             reopened,
-            fail_at: None,
+            fail_at: self.faults.step,
             plan,
         };
         let fds: Vec<BorrowedFd<'_>> =
             stdio.job.iter().chain(attach).chain(trees.values()).map(AsFd::as_fd).collect();
-        match give_order(&newborn, slot, &order, ours.as_fd(), &fds) {
+        match self.give_order(&newborn, slot, &order, ours.as_fd(), &fds) {
             Ok(()) => Ok(Born { newborn, socket: ours, stdio: stdio.kept }),
             Err(refusal) => {
                 self.abandon(&newborn);
@@ -304,40 +321,45 @@ impl Launcher {
 
     /// Gives back what a job had outside of its sandbox. Host ids rest with their group when that cannot be removed: some
     /// process may still have them.
-    pub fn give_back(&mut self, group: Option<JobGroup>, slot: Option<Slot>) -> Vec<Error> {
-        let mut errors = Vec::new();
-        if let Some(group) = group {
-            let removed = group.kill().and_then(|_killed| group.remove());
-            if let Err(error) = removed {
-                errors.push(error);
-                self.quarantine.push((group, slot));
-                return errors;
-            }
+    pub fn give_back(&mut self, id: &JobId, group: Option<JobGroup>, slot: Option<Slot>) -> Vec<String> {
+        if let Some(group) = group
+            && let Err(error) = group.kill().and_then(|_killed| group.remove())
+        {
+            let text =
+                format!("job {id}: its cgroup cannot be removed ({error}); its host ids stay with it until it can");
+            say(&text);
+            self.quarantine.insert(Held::new(id.clone(), None, Some(group), slot));
+            return vec![text];
         }
         if let (Some(slot), Some(slots)) = (slot, &mut self.slots) {
             slots.give_back(slot);
         }
-        errors
+        Vec::new()
     }
-}
 
-/// Maps the ids, which lets init act, and tells it what to do.
-fn give_order(
-    newborn: &Newborn,
-    slot: Option<Slot>,
-    order: &Order,
-    socket: BorrowedFd<'_>,
-    fds: &[BorrowedFd<'_>],
-) -> Result<(), Refusal> {
-    if ids::namespaces(&order.plan).user {
-        let (uid, gid) = ids::maps(&order.plan, slot);
-        userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
+    /// Maps the ids, which lets init act, and tells it what to do.
+    fn give_order(
+        &self,
+        newborn: &Newborn,
+        slot: Option<Slot>,
+        order: &Order,
+        socket: BorrowedFd<'_>,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), Refusal> {
+        let check = |act, what| self.faults.check(act).map_err(no_resources(what));
+        check(Act::Maps, "map the ids")?;
+        if ids::namespaces(&order.plan).user {
+            let (uid, gid) = ids::maps(&order.plan, slot);
+            userns::write_maps(newborn.pid, &uid, &gid, true).map_err(no_resources("map the ids"))?;
+        }
+        check(Act::Score, "set the score for the out-of-memory killer")?;
+        // From outside: init's own file is closed to it once its ids have changed.
+        process::set_oom_score_adj(Some(newborn.pid), OOM_SCORE_ADJUST)
+            .map_err(no_resources("set the score for the out-of-memory killer"))?;
+        check(Act::Order, "send the order to init")?;
+        let refuse = |message| Refusal { reason: RefusalReason::HostResources, message };
+        let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
+        crate::frame::send(socket, &body, fds, false)
+            .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
     }
-    // From outside: init's own file is closed to it once its ids have changed.
-    process::set_oom_score_adj(Some(newborn.pid), OOM_SCORE_ADJUST)
-        .map_err(no_resources("set the score for the out-of-memory killer"))?;
-    let refuse = |message| Refusal { reason: RefusalReason::HostResources, message };
-    let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
-    crate::frame::send(socket, &body, fds, false)
-        .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
 }

@@ -6,7 +6,7 @@
 
 use runtime_plan::{
     launch::LaunchPlan,
-    link::{Pipes, PipesKind},
+    link::{self, PipesKind},
     spec::StdinSource,
 };
 use runtime_sys::{Error, file, pipe};
@@ -17,6 +17,38 @@ use std::{
 
 /// Size of a pipe of output: what a job can write while no server is there to read, and what one splice moves.
 const PIPE_BYTES: usize = 1024 * 1024;
+
+/// Pages that a job's two pipes of output take at that size.
+const JOB_PAGES: u64 = 2 * (PIPE_BYTES as u64) / 4_096;
+/// Of the pages that an ordinary user's pipes may take, a launcher uses up to this part for large ones: the user has other programs, whose new
+/// pipes would get two pages each.
+const USER_SHARE: u64 = 4;
+
+/// Who may have large pipes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pipes {
+    /// Jobs at one time; the rest have pipes of the usual size.
+    jobs_max: u64,
+}
+
+impl Pipes {
+    /// Root is not bounded; of others the kernel counts the pages (pipe(7), /proc/sys/fs/pipe-user-pages-soft).
+    pub fn of(rootful: bool, user_pages_soft: Option<u64>) -> Pipes {
+        let jobs_max = match user_pages_soft {
+            _ if rootful => u64::MAX,
+            // 0 is no bound.
+            Some(0) => u64::MAX,
+            Some(pages) => pages / USER_SHARE / JOB_PAGES,
+            None => 0,
+        };
+        Pipes { jobs_max }
+    }
+
+    /// Whether one more job may have them.
+    pub fn may_be_large(self, jobs: usize) -> bool {
+        (jobs as u64) < self.jobs_max
+    }
+}
 
 /// Stdio of a job: what it gets, and what we keep.
 #[derive(Debug)]
@@ -52,12 +84,12 @@ pub enum Kept {
 
 impl Kept {
     /// What the server is told of them.
-    pub fn pipes(&self, plan: &LaunchPlan) -> Pipes {
+    pub fn pipes(&self, plan: &LaunchPlan) -> link::Pipes {
         let kind = match self {
             Kept::Streams { stdin, .. } => PipesKind::Streams { stdin: stdin.is_some() },
             Kept::Terminal { .. } => PipesKind::Terminal,
         };
-        Pipes {
+        link::Pipes {
             kind,
             output_bytes_max: plan.limits.output_bytes,
             idle_ms_max: plan.limits.idle_time_ms,
@@ -105,6 +137,7 @@ impl Kept {
 pub fn make(plan: &LaunchPlan, job_uid: Option<u32>, large: bool) -> Result<Stdio, Error> {
     if plan.command.terminal.is_some() {
         let (read, write) = pipe::pipe()?;
+        grow(large, [&read]);
         let kept = Kept::Terminal { read: Rc::new(read), write: Rc::new(write), master: None };
         return Ok(Stdio { job: Vec::new(), kept });
     }
@@ -118,16 +151,31 @@ pub fn make(plan: &LaunchPlan, job_uid: Option<u32>, large: bool) -> Result<Stdi
     let (stdout, stdout_end) = pipe::pipe()?;
     let (stderr, stderr_end) = pipe::pipe()?;
     job.extend([stdout_end, stderr_end]);
-    for end in [&stdout, &stderr] {
-        let grown = if large { pipe::set_size(end.as_fd(), PIPE_BYTES).is_ok() } else { false };
-        if !grown {
-            break;
-        }
-    }
+    grow(large, [&stdout, &stderr]);
     if let Some(uid) = job_uid {
         for end in &job {
             file::change_owner_fd(end.as_fd(), uid, uid)?;
         }
     }
     Ok(Stdio { job, kept: Kept::Streams { stdin, stdout: Rc::new(stdout), stderr: Rc::new(stderr) } })
+}
+
+/// A bound of the host may be lower, or met by now: then the rest stays as it is.
+fn grow<const COUNT: usize>(large: bool, pipes: [&OwnedFd; COUNT]) {
+    if large {
+        pipes.into_iter().all(|pipe| pipe::set_size(pipe.as_fd(), PIPE_BYTES).is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_user_keeps_room_for_other_pipes() {
+        let large = |rootful, soft| (0..100).filter(|jobs| Pipes::of(rootful, soft).may_be_large(*jobs)).count();
+        assert_eq!(large(true, Some(1)), 100);
+        assert_eq!(large(false, Some(16_384)), 8);
+        assert_eq!([large(false, Some(0)), large(false, Some(64)), large(false, None)], [100, 0, 0]);
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     launcher::job::Ending,
 };
 use runtime_plan::{
-    launch::LaunchPlan,
+    launch::{CpuTimeKeeping, LaunchPlan},
     limit::LimitName,
     outcome::{LimitHit, Outcome, SpawnFailure},
     spec::StdinSource,
@@ -19,6 +19,8 @@ use runtime_sys::{cgroup::Events, error::Errno};
 
 /// signal(7).
 const SIGKILL: i32 = 9;
+/// signal(7).
+const SIGXCPU: i32 = 24;
 /// signal(7).
 const SIGSYS: i32 = 31;
 
@@ -33,6 +35,8 @@ pub struct Evidence<'a> {
     pub events: Option<Events>,
     /// Highest memory, in bytes.
     pub memory_peak_bytes: Option<u64>,
+    /// CPU time of the processes that init reaped, in microseconds.
+    pub cpu_us: Option<u64>,
     /// What init said of a failed start.
     pub failure: Option<Failure>,
     /// What init said of the leader's end.
@@ -62,6 +66,9 @@ fn outcome(evidence: &Evidence<'_>) -> Outcome {
     }
     if let Some(failure) = evidence.failure {
         return Outcome::SpawnFailed(spawn_failure(evidence.plan, failure));
+    }
+    if let Some(hit) = cpu_time_of_a_process(evidence) {
+        return Outcome::Limit(hit);
     }
     match evidence.exit {
         Some(ExitStatus::Exited(code)) => Outcome::Exited { code },
@@ -94,6 +101,22 @@ fn out_of_memory(evidence: &Evidence<'_>) -> Option<Outcome> {
         return Some(Outcome::HostOom { evidence });
     }
     Some(Outcome::Limit(memory_hit(evidence.plan, events, evidence.memory_peak_bytes)))
+}
+
+/// Where no group counts cpu time, the kernel ends a process that has used up all of it: RLIMIT_CPU of setrlimit(2). A raised SIGXCPU looks the same
+/// to wait(2), but for the time that was used.
+fn cpu_time_of_a_process(evidence: &Evidence<'_>) -> Option<LimitHit> {
+    let allowed = evidence.plan.limits.cpu_time_ms?;
+    let used = evidence.cpu_us? / 1_000;
+    let by_kernel = matches!(evidence.exit, Some(ExitStatus::Signalled { signal: SIGXCPU | SIGKILL, .. }));
+    let kept_so = matches!(evidence.plan.cpu_time, CpuTimeKeeping::Processes { .. });
+    (by_kernel && kept_so && used >= allowed).then(|| LimitHit {
+        limit: LimitName::CpuTime,
+        allowed,
+        used: Some(used),
+        count: 1,
+        evidence: "RLIMIT_CPU of one process".to_owned(),
+    })
 }
 
 /// What shows that a signal was not the launcher's, nor that of a limit.

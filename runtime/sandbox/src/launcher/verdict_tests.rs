@@ -57,6 +57,7 @@ fn judged_after(ending: Option<&Ending>, change: impl FnOnce(&mut Evidence<'_>))
         ending,
         events: Some(Events::default()),
         memory_peak_bytes: Some(1024 * 1024),
+        cpu_us: Some(0),
         failure: None,
         exit: Some(ExitStatus::Exited(0)),
         signals_asked: 0,
@@ -210,4 +211,26 @@ fn a_file_for_stdin_that_cannot_be_read_is_named() {
     let failure = spawn_failure(&plan, failure);
     assert!(failure.message.starts_with("failed to open stdin /workspace/input: ENOENT"), "{}", failure.message);
     assert_eq!(failure.exit_status, 125);
+}
+
+#[test]
+fn a_process_that_the_kernel_ended_for_its_cpu_time_met_the_limit() {
+    let mut plan = plan();
+    plan.limits.cpu_time_ms = Some(1_000);
+    plan.cpu_time = CpuTimeKeeping::Processes { why: "a test".to_owned() };
+    for (signal, cpu_us, is_limit) in [(24, 1_010_000, true), (9, 2_000_000, true), (24, 10, false), (15, 2_000_000, false)] {
+        let evidence = Evidence {
+            plan: &plan,
+            ending: None,
+            events: None,
+            memory_peak_bytes: None,
+            cpu_us: Some(cpu_us),
+            failure: None,
+            exit: Some(ExitStatus::Signalled { signal, core_dumped: false }),
+            signals_asked: 0,
+            scratch_full: (false, false),
+        };
+        let (outcome, _) = judge(&evidence);
+        assert_eq!(matches!(outcome, Outcome::Limit(hit) if hit.limit == LimitName::CpuTime), is_limit, "{signal}");
+    }
 }
