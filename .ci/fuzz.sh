@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 SECONDS_EACH=${1:-40}
 shift || true
 TARGETS=("$@")
-[ ${#TARGETS[@]} -gt 0 ] || TARGETS=(profile_toml link_message proto_spec)
+[ ${#TARGETS[@]} -gt 0 ] || TARGETS=(profile_toml link_message proto_spec log_index)
 RUNS_MIN=1000 # fewer in the time means that the target does nothing useful, or hangs
 
 need g++ g++
