@@ -153,14 +153,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens `store.sqlite` in this directory, makes or migrates it. Blocks: call it before serving. The file must be
+    /// Opens `store.sqlite` in this directory, makes or migrates it. A full disk does not keep it from opening a file
+    /// that is there: see [`Store::health`]. Blocks: call it before serving. The file must be
     /// nobody else's; the directory's lock is the caller's business.
     ///
     /// # Errors
     /// The file is damaged, of a newer version or of another program, or the disk refuses. Each says what to do.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         let file = directory.join(file::NAME);
-        let connection = file::open_writer(&file, &options.boot_id)?;
+        let file::Opened { connection, unwell, unchecked } = file::open_writer(&file, &options.boot_id)?;
         let shared = Arc::new(Shared {
             file,
             fault: options.fault,
@@ -168,12 +169,18 @@ impl Store {
             damage: Mutex::new(None),
             change: watch::Sender::new(0),
         });
+        if let Some(error) = unwell {
+            shared.set_health(Health::of(&error));
+        }
+        if unchecked {
+            let started = file::check_while_serving(Arc::clone(&shared));
+            started.map_err(no_thread)?;
+        }
         let writer = Writer::new(connection, Arc::clone(&shared))?;
         let (requests, waiting) = mpsc::channel();
         let started = std::thread::Builder::new().name("runtime-store".to_owned());
         let started = started.spawn(move || writer.run(&waiting));
-        let thread = started
-            .map_err(|error| StoreError::Io { act: "start the writer of", detail: error.to_string() })?;
+        let thread = started.map_err(no_thread)?;
         Ok(Store {
             readers: Arc::new(Readers::new(Arc::clone(&shared))),
             shared,
@@ -252,6 +259,12 @@ impl Store {
     pub async fn get(&self, id: &str) -> Result<Option<Row>, StoreError> {
         let id = id.to_owned();
         self.readers.ask(move |connection| read::get(connection, &id)).await
+    }
+
+    /// The job of this org with this idempotency key, with its spec.
+    pub async fn by_key(&self, org: &str, key: &str) -> Result<Option<Row>, StoreError> {
+        let (org, key) = (org.to_owned(), key.to_owned());
+        self.readers.ask(move |connection| read::by_key(connection, &org, &key)).await
     }
 
     /// The job whose id is this, or begins so; of this org, or of all.
@@ -345,6 +358,10 @@ impl Store {
         queue.requests.send(Request { op, answer, place }).map_err(|_| StoreError::Closed)?;
         Ok(answered)
     }
+}
+
+fn no_thread(error: std::io::Error) -> StoreError {
+    StoreError::Io { act: "start a thread for", detail: error.to_string() }
 }
 
 /// The change of a write that cannot find nothing.

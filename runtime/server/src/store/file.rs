@@ -1,27 +1,40 @@
 //! The file: made, opened for the writer and for readers, and looked at before anybody trusts it.
 
 use super::schema::{self, MIGRATIONS, number};
-use super::{Health, StoreError};
+use super::{Health, Shared, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Its name in the state directory.
 pub(super) const NAME: &str = "store.sqlite";
 /// How long a statement waits for a lock that another program has, an operator's sqlite3 for example.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// A file of this size is checked before it serves, which takes about a second; a larger one while it serves.
+const CHECKED_FIRST_BYTES_MAX: u64 = 256 << 20;
 /// The first bytes of every SQLite file (sqlite.org/fileformat2.html, 1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// A file that can be read, and perhaps written.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// Why it cannot be written now.
+    pub(super) unwell: Option<StoreError>,
+    /// It is large, and somebody should check it while it serves.
+    pub(super) unchecked: bool,
+}
 
 /// Opens the file for its one writer, after all checks and migrations. `boot` is the kernel's boot id: what a process
 /// had written survives that process, so the whole file is read only when the host went down without a farewell.
 ///
 /// # Errors
 /// The file is damaged, newer, not ours, or the disk refuses.
-pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Opened, StoreError> {
     let failed = |act| move |error: rusqlite::Error| StoreError::of(act, file, &error);
     let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file);
     made.map_err(|error| StoreError::of_io("make", file, &error))?;
@@ -44,16 +57,20 @@ pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Connection, StoreEr
     let booted: String = connection
         .query_row("SELECT value FROM meta WHERE name = 'boot'", [], |row| row.get(0))
         .map_err(failed("read"))?;
-    if unclean && (boot.is_empty() || booted != boot) {
+    let suspect = unclean && (boot.is_empty() || booted != boot);
+    let unchecked =
+        suspect && std::fs::metadata(file).is_ok_and(|found| found.len() > CHECKED_FIRST_BYTES_MAX);
+    if suspect && !unchecked {
         check_pages(&connection, file)?;
     }
     check_length(&connection, file)?;
-    if booted != boot {
-        connection
-            .execute("UPDATE meta SET value = ?1 WHERE name = 'boot'", [boot])
-            .map_err(failed("write"))?;
-    }
-    Ok(connection)
+    let kept = match booted == boot {
+        true => Ok(0),
+        false => connection.execute("UPDATE meta SET value = ?1 WHERE name = 'boot'", [boot]),
+    };
+    // On a full disk there are still jobs to be adopted and records to be read.
+    let unwell = kept.err().map(|error| StoreError::of("write", file, &error));
+    Ok(Opened { connection, unwell, unchecked })
 }
 
 /// Opens it for one reader.
@@ -96,9 +113,27 @@ fn check_header(file: &Path, unclean: bool) -> Result<(), StoreError> {
     if header.starts_with(MAGIC) { Ok(()) } else { Err(corrupt("it does not begin as a SQLite file does")) }
 }
 
+/// Checks every page on a thread of its own. What it finds is the store's health.
+///
+/// # Errors
+/// There is no thread.
+pub(super) fn check_while_serving(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let check = move || {
+        let opened = open_reader(&shared.file).map_err(|error| StoreError::of("check", &shared.file, &error));
+        match opened.and_then(|connection| check_pages(&connection, &shared.file)) {
+            Ok(()) => tracing::info!("the records of jobs are sound"),
+            Err(error) => {
+                tracing::error!("the records of jobs were not found sound: {error}");
+                shared.note_damage(&error);
+            }
+        }
+    };
+    std::thread::Builder::new().name("runtime-check".to_owned()).spawn(check)
+}
+
 /// Reads every page.
 fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
-    tracing::info!("the host went down with the records of jobs open: reading all of them once");
+    tracing::info!("nobody closed the records of jobs: reading all of them once");
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| StoreError::of("check", file, &error))?;

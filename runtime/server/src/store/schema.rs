@@ -61,6 +61,7 @@ END;
 CREATE TRIGGER job_update AFTER UPDATE OF state, log_bytes ON job
   WHEN old.state <> new.state OR old.log_bytes <> new.log_bytes BEGIN
   UPDATE tally SET jobs = jobs - 1, log_bytes = log_bytes - old.log_bytes WHERE org = old.org AND state = old.state;
+  DELETE FROM tally WHERE org = old.org AND state = old.state AND jobs = 0;
   INSERT INTO tally VALUES (new.org, new.state, 1, new.log_bytes)
     ON CONFLICT DO UPDATE SET jobs = jobs + 1, log_bytes = log_bytes + excluded.log_bytes;
 END;

@@ -1,6 +1,10 @@
 //! What the store promises, shown on files in temporary directories.
 
 mod basics;
+mod crash;
+mod damage;
+mod disk;
+mod expire;
 mod lists;
 
 use super::*;

@@ -110,13 +110,21 @@ impl Writer {
         group: impl Iterator<Item = (&'a Request, &'a Option<StoreError>)>,
     ) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
         let tried = self.try_commit(group);
-        if tried.is_err() && !self.connection.is_autocommit() {
-            if let Err(error) = self.connection.execute_batch("ROLLBACK") {
-                let error = StoreError::of("roll back", &self.shared.file, &error);
-                tracing::warn!("a failed write of records was not rolled back: {error}");
-            }
+        if tried.is_err() {
+            self.roll_back();
         }
         tried
+    }
+
+    /// Leaves a transaction that failed, unless SQLite has done so already.
+    fn roll_back(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+            let error = StoreError::of("roll back", &self.shared.file, &error);
+            tracing::warn!("a failed write of records was not rolled back: {error}");
+        }
     }
 
     fn try_commit<'a>(
@@ -171,6 +179,7 @@ impl Writer {
 
     /// A small write, to see whether the disk takes any.
     fn probe(&mut self) {
+        self.roll_back();
         let upcoming = self.writes + 1;
         let fault = self.shared.fault.as_ref().and_then(|fault| fault(upcoming));
         let tried = match fault {
