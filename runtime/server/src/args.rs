@@ -2,9 +2,12 @@
 //!
 //! The launcher writes these arguments; nobody types them. Parsing takes over no descriptor and opens nothing.
 
+use crate::jobs::Retention;
+use runtime_plan::fault;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Arguments of the hidden verb `__server`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,14 @@ pub struct ServerArgs {
     pub owner_uid: u32,
     /// Members of this group may use it too.
     pub socket_gid: Option<u32>,
+    /// Listening sockets for the numbers, with the address that each is bound to.
+    pub metrics_listeners: Vec<(RawFd, SocketAddr)>,
+    /// Jobs of one org that run at the same time; as many as of all without.
+    pub org_running_max: Option<u32>,
+    /// What is kept of jobs that are over.
+    pub retention: Retention,
+    /// What goes wrong on purpose, as the operator wrote it.
+    pub faults: Vec<String>,
     /// What is logged, in the syntax of tracing's EnvFilter; `None` is RUNTIME_LOG, or else the default.
     pub log_filter: Option<String>,
 }
@@ -45,6 +56,10 @@ impl ServerArgs {
             ready_fd: None,
             owner_uid: u32::MAX,
             socket_gid: None,
+            metrics_listeners: Vec::new(),
+            org_running_max: None,
+            retention: Retention::default(),
+            faults: Vec::new(),
             log_filter: None,
         };
         let mut rest = args.iter();
@@ -65,6 +80,18 @@ impl ServerArgs {
                 "--ready-fd" => parsed.ready_fd = Some(number(name, value)?),
                 "--owner-uid" => parsed.owner_uid = number(name, value)?,
                 "--socket-gid" => parsed.socket_gid = Some(number(name, value)?),
+                "--metrics-listener-fd" => {
+                    let (fd, address) = pair(name, value)?;
+                    parsed.metrics_listeners.push((fd, number(name, address)?));
+                }
+                "--org-running-max" => parsed.org_running_max = Some(at_least_one(name, value)?),
+                "--retention-age-s" => parsed.retention.age = Duration::from_secs(number(name, value)?),
+                "--retention-records" => parsed.retention.records = number(name, value)?,
+                "--retention-output-bytes" => parsed.retention.output_bytes = number(name, value)?,
+                "--fault" => {
+                    fault::parse(value).map_err(|error| format!("{name}: {error}"))?;
+                    parsed.faults.push(value.clone());
+                }
                 "--log" => parsed.log_filter = Some(value.clone()),
                 _ => return Err(format!("{name} is no argument of the server")),
             }
@@ -91,7 +118,17 @@ impl ServerArgs {
                 "{address} is not a loopback address: TCP has no identity of the caller yet"
             ));
         }
+        if !self.faults.is_empty() && !self.tcp_listeners.is_empty() {
+            return Err("faults are for unix sockets only".to_owned());
+        }
         Ok(self)
+    }
+}
+
+fn at_least_one(name: &str, value: &str) -> Result<u32, String> {
+    match number(name, value)? {
+        0 => Err(format!("{name} must be at least 1")),
+        one_or_more => Ok(one_or_more),
     }
 }
 
@@ -115,7 +152,8 @@ mod tests {
     #[test]
     fn every_argument_is_taken() {
         let line = "--link-fd 5 --state-dir /s --unix-listener-fd 6=/run/a=b.sock --tcp-listener-fd 7=127.0.0.1:80 \
-                    --connection-fd 8 --ready-fd 9 --owner-uid 0 --socket-gid 12 --log debug";
+                    --connection-fd 8 --ready-fd 9 --owner-uid 0 --socket-gid 12 --log debug --metrics-listener-fd 10=0.0.0.0:9 \
+                    --org-running-max 3 --retention-age-s 60 --retention-records 7 --retention-output-bytes 99";
         let args = parse(line).unwrap();
         assert_eq!(args.link_fd, 5);
         assert_eq!(args.unix_listeners, [(6, PathBuf::from("/run/a=b.sock"))]);
@@ -123,6 +161,18 @@ mod tests {
         assert_eq!((args.connection_fd, args.ready_fd), (Some(8), Some(9)));
         assert_eq!((args.owner_uid, args.socket_gid), (0, Some(12)));
         assert_eq!(args.log_filter.as_deref(), Some("debug"));
+        assert_eq!(args.metrics_listeners, [(10, "0.0.0.0:9".parse().unwrap())]);
+        assert_eq!(args.org_running_max, Some(3));
+        let kept = Retention { age: Duration::from_secs(60), records: 7, output_bytes: 99 };
+        assert_eq!(args.retention, kept);
+    }
+
+    #[test]
+    fn faults_are_taken_as_they_were_written() {
+        let args = parse(
+            "--link-fd 5 --state-dir . --owner-uid 0 --connection-fd 8 --fault crash-at=started --fault slow-reader=1s",
+        );
+        assert_eq!(args.unwrap().faults, ["crash-at=started", "slow-reader=1s"]);
     }
 
     #[test]
@@ -138,6 +188,12 @@ mod tests {
             ("--link-fd 5 --state-dir /s --connection-fd 8", "--owner-uid"),
             ("--link-fd 5 --state-dir /s --owner-uid 0", "nothing to serve"),
             ("--link-fd 5 --state-dir /s --owner-uid 0 --tcp-listener-fd 7=0.0.0.0:80", "loopback"),
+            (
+                "--link-fd 5 --state-dir /s --owner-uid 0 --tcp-listener-fd 7=127.0.0.1:80 --fault oom=1",
+                "unix sockets only",
+            ),
+            ("--fault crash", "NAME=VALUE"),
+            ("--org-running-max 0", "at least 1"),
             ("--link-fd x", "does not take"),
             ("--link-fd", "needs a value"),
             ("--shell yes", "no argument"),

@@ -3,17 +3,19 @@
 //!
 //! ```text
 //! client ─ gRPC ─▶ api ─▶ jobs ─▶ link ─▶ launcher
-//!    ▲              │       ▲       ◀──────  pipes, reports
-//!    └── output ── logs ◀───┘ (pipes are spliced into files; readers follow the files)
+//!    ▲              │      ▲ └──▶ store   ◀─ pipes, reports, jobs of earlier servers
+//!    └── output ── logs ◀──┘ (pipes are spliced into files; readers follow the files)
 //! ```
 
 pub mod api;
 mod args;
 mod confine;
+mod faults;
 mod jobs;
 mod link;
 mod listen;
-mod logs;
+pub mod logs;
+mod metrics;
 mod peer;
 mod serve;
 pub mod store;
@@ -27,6 +29,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Threads that serve: bytes go through the kernel, so few are enough.
@@ -43,8 +46,10 @@ enum RunError {
     Confine(#[from] confine::ConfineError),
     #[error(transparent)]
     Link(#[from] link::LinkError),
-    #[error("failed to {act}: {source}")]
-    State { act: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    #[error(transparent)]
+    Fault(#[from] runtime_plan::fault::FaultError),
     #[error("failed to start the threads of the server: {0}")]
     Threads(std::io::Error),
     #[error(transparent)]
@@ -94,6 +99,7 @@ struct Inherited {
     link: OwnedFd,
     unix: Vec<(OwnedFd, PathBuf)>,
     tcp: Vec<OwnedFd>,
+    metrics: Vec<OwnedFd>,
     connection: Option<OwnedFd>,
     ready: Option<OwnedFd>,
 }
@@ -109,8 +115,10 @@ fn try_run(args: ServerArgs) -> Result<(), RunError> {
             tracing::warn!("this kernel has no landlock: the server is held by its uid and its filter only")
         }
     }
-    let logs = make_logs(&args.state_dir)?;
     let welcome = link::greet(&inherited.link)?;
+    let faults = faults::Faults::new(&args.faults, welcome.generation, &args.state_dir)?;
+    let metrics = metrics::Metrics::new();
+    let store = open_store(&args.state_dir, &welcome, &faults)?;
     let workers = runtime_sys::process::allowed_cpus().unwrap_or(1).clamp(1, WORKERS_MAX);
     let threads = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -118,7 +126,7 @@ fn try_run(args: ServerArgs) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Threads)?;
-    let served = threads.block_on(serve(&args, inherited, welcome, logs));
+    let served = threads.block_on(serve(&args, inherited, Kept { welcome, store, faults, metrics }));
     threads.shutdown_background();
     served
 }
@@ -127,46 +135,71 @@ fn adopt(args: &ServerArgs) -> Result<Inherited, RunError> {
     let adopt = |number| adopt_fd(number).map_err(|source| RunError::Adopt { number, source });
     let unix = args.unix_listeners.iter().map(|(number, path)| Ok((adopt(*number)?, path.clone())));
     let tcp = args.tcp_listeners.iter().map(|(number, _)| adopt(*number));
+    let metrics = args.metrics_listeners.iter().map(|(number, _)| adopt(*number));
     Ok(Inherited {
         link: adopt(args.link_fd)?,
         unix: unix.collect::<Result<_, RunError>>()?,
         tcp: tcp.collect::<Result<_, RunError>>()?,
+        metrics: metrics.collect::<Result<_, RunError>>()?,
         connection: args.connection_fd.map(adopt).transpose()?,
         ready: args.ready_fd.map(adopt).transpose()?,
     })
 }
 
-/// Makes the place for logs. The launcher has given us an empty state directory that nobody else uses.
-fn make_logs(state_dir: &Path) -> Result<PathBuf, RunError> {
-    let logs = state_dir.join("jobs");
-    let made = std::fs::create_dir(&logs);
-    made.map_err(|source| RunError::State { act: "make the directory of logs", source })?;
-    Ok(logs)
+/// Opens the records of jobs. The launcher has locked the state directory for us.
+fn open_store(
+    state_dir: &Path,
+    welcome: &runtime_plan::link::Welcome,
+    faults: &faults::Faults,
+) -> Result<store::Store, store::StoreError> {
+    let asked = faults.clone();
+    let fault: store::FaultHook =
+        Arc::new(move |_| asked.before_store_write().is_err().then_some(store::FaultKind::NoSpace));
+    let options = store::StoreOptions {
+        boot_id: welcome.launcher.boot_id.clone(),
+        fault: (!faults.texts().is_empty()).then_some(fault),
+    };
+    store::Store::open(state_dir, options)
 }
 
-async fn serve(
-    args: &ServerArgs,
-    inherited: Inherited,
+/// What is there before the first task.
+struct Kept {
     welcome: runtime_plan::link::Welcome,
-    logs: PathBuf,
-) -> Result<(), RunError> {
+    store: store::Store,
+    faults: faults::Faults,
+    metrics: metrics::Metrics,
+}
+
+async fn serve(args: &ServerArgs, inherited: Inherited, kept: Kept) -> Result<(), RunError> {
+    let Kept { welcome, store, faults, metrics } = kept;
     ignore_signals().map_err(serve::ServeError::Socket)?;
-    let (link, notices) = link::Link::start(inherited.link)?;
+    let (link, notices, handovers) = link::Link::start(inherited.link)?;
     let unix = inherited.unix.into_iter().map(|(fd, path)| Listener::unix(fd, path));
     let tcp = inherited.tcp.into_iter().map(Listener::tcp);
     let listeners: Vec<Listener> =
         unix.chain(tcp).collect::<std::io::Result<_>>().map_err(serve::ServeError::Socket)?;
+    let numbers = inherited.metrics.into_iter().map(metrics::http::listener);
     let connection = inherited.connection.map(|fd| Connection::connected(fd, args.owner_uid));
-    let service = serve::Service {
+    let parts = jobs::Parts {
         link,
+        store,
+        state_dir: args.state_dir.clone(),
+        org_running_max: args.org_running_max,
+        retention: args.retention,
+        faults,
+        metrics,
+    };
+    let service = serve::Service {
+        parts,
         notices,
+        handovers,
         welcome,
-        logs,
+        metrics_listeners: numbers.collect::<std::io::Result<_>>().map_err(serve::ServeError::Socket)?,
         allowed: Allowed { owner_uid: args.owner_uid, socket_gid: args.socket_gid },
         listeners,
         connection: connection.transpose().map_err(serve::ServeError::Socket)?,
     };
-    Ok(service.serve(|endpoints| tell_ready(inherited.ready, endpoints)).await?)
+    Ok(service.open().await?.serve(|endpoints| tell_ready(inherited.ready, endpoints)).await?)
 }
 
 /// TERM and INT may reach the whole process group; the launcher alone decides what they mean.

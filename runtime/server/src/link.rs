@@ -3,9 +3,9 @@
 //!
 //! It owns the socket and the routes from a job's id to its task. It must not know what a message means for a job.
 
-use crate::jobs::FromLauncher;
+use crate::jobs::{Adoption, FromLauncher, Handover, JobPipes};
 use runtime_plan::link::{
-    self, DecodeError, INLINE_BYTES_MAX, JobId, Refusal, ToLauncher, ToServer, VERSION, Welcome,
+    self, DecodeError, INLINE_BYTES_MAX, JobId, Refusal, Rules, ToLauncher, ToServer, VERSION, Welcome,
 };
 use runtime_plan::spec::Spec;
 use runtime_sandbox::frame::{self, FrameError};
@@ -22,6 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 const FDS_MAX: usize = 3;
 /// Messages that wait for the launcher; a job that wants to send one more waits itself.
 const QUEUE_MAX: usize = 256;
+/// Words for the whole server that wait to be heard.
+const NOTICES_MAX: usize = 8;
+
+/// The link, what concerns the whole server, and the jobs of earlier servers.
+pub type Started = (Link, mpsc::Receiver<Notice>, mpsc::UnboundedReceiver<Handover>);
 
 /// Why there is no link, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -68,16 +73,30 @@ pub fn greet(socket: &OwnedFd) -> Result<Welcome, LinkError> {
 /// What the link tells the server as a whole.
 #[derive(Debug)]
 pub enum Notice {
+    /// The operator's files were read again.
+    Reloaded(Box<Rules>),
+    /// Another server comes: leave, and end nothing.
+    Retire,
     /// Jobs are being ended: finish.
     ShutDown,
     /// There is no launcher any more, for this reason.
     Lost(LinkError),
 }
 
+/// What is sent.
+#[derive(Debug)]
+enum Outgoing {
+    Message(Box<ToLauncher>),
+    /// Everything before this is in the kernel's hands.
+    Flush(oneshot::Sender<()>),
+}
+
 /// Where answers go.
 #[derive(Debug, Default)]
 struct Routes {
     jobs: HashMap<JobId, mpsc::UnboundedSender<FromLauncher>>,
+    /// Until the launcher has told every job of earlier servers.
+    adoptions: Option<mpsc::UnboundedSender<Handover>>,
     plans: HashMap<u64, oneshot::Sender<Result<String, Refusal>>>,
     last_plan: u64,
 }
@@ -85,7 +104,7 @@ struct Routes {
 /// A handle to the link; clones talk to the same launcher.
 #[derive(Debug, Clone)]
 pub struct Link {
-    queue: mpsc::Sender<ToLauncher>,
+    queue: mpsc::Sender<Outgoing>,
     routes: Arc<Mutex<Routes>>,
 }
 
@@ -95,23 +114,27 @@ pub struct Link {
 pub struct LauncherGone;
 
 impl Link {
-    /// Starts the two tasks on a socket that has been greeted. What concerns the whole server comes on the channel.
+    /// Starts the two tasks on a socket that has been greeted. What concerns the whole server comes on the first channel;
+    /// the jobs of earlier servers on the second.
     ///
     /// # Errors
     /// When the socket cannot be registered.
-    pub fn start(socket: OwnedFd) -> Result<(Link, mpsc::Receiver<Notice>), LinkError> {
+    pub fn start(socket: OwnedFd) -> Result<Started, LinkError> {
         // The type says "stream", but only readiness is taken from it; the frames are sent and received by
         // calls of our own, which keep the boundaries of messages.
         let socket = std::os::unix::net::UnixStream::from(socket);
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UnixStream::from_std(socket)?);
         let (queue, outgoing) = mpsc::channel(QUEUE_MAX);
-        // One ShutDown and one end: a launcher that says it more often waits.
-        let (notices, noticed) = mpsc::channel(2);
+        // A launcher that says more than the server hears waits.
+        let (notices, noticed) = mpsc::channel(NOTICES_MAX);
+        // The launcher holds at most so many jobs as it admits, and tells each once.
+        let (adoptions, adopted) = mpsc::unbounded_channel();
         let link = Link { queue, routes: Arc::default() };
+        link.lock().adoptions = Some(adoptions);
         tokio::spawn(send_all(Arc::clone(&socket), outgoing, notices.clone()));
         tokio::spawn(receive_all(socket, Arc::clone(&link.routes), notices));
-        Ok((link, noticed))
+        Ok((link, noticed, adopted))
     }
 
     /// Queues a message; waits while the queue is full.
@@ -119,7 +142,17 @@ impl Link {
     /// # Errors
     /// When the link has ended.
     pub async fn send(&self, message: ToLauncher) -> Result<(), LauncherGone> {
-        self.queue.send(message).await.map_err(|_| LauncherGone)
+        self.queue.send(Outgoing::Message(Box::new(message))).await.map_err(|_| LauncherGone)
+    }
+
+    /// Waits until the kernel has everything that was queued before.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    pub async fn flush(&self) -> Result<(), LauncherGone> {
+        let (done, flushed) = oneshot::channel();
+        self.queue.send(Outgoing::Flush(done)).await.map_err(|_| LauncherGone)?;
+        flushed.await.map_err(|_| LauncherGone)
     }
 
     /// Says the last word and waits until the kernel has it. Messages that others queue afterwards are not sent.
@@ -165,16 +198,25 @@ impl Link {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Routes> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.routes)
     }
 }
 
 async fn send_all(
     socket: Arc<UnixStream>,
-    mut outgoing: mpsc::Receiver<ToLauncher>,
+    mut outgoing: mpsc::Receiver<Outgoing>,
     notices: mpsc::Sender<Notice>,
 ) {
-    while let Some(message) = outgoing.recv().await {
+    while let Some(next) = outgoing.recv().await {
+        let message = match next {
+            Outgoing::Message(message) => *message,
+            Outgoing::Flush(done) => {
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the link to be empty any more");
+                }
+                continue;
+            }
+        };
         let last = matches!(message, ToLauncher::Goodbye);
         let sent = match link::encode(&message) {
             Ok(body) => send_one(&socket, &body).await,
@@ -215,6 +257,8 @@ async fn receive_all(socket: Arc<UnixStream>, routes: Arc<Mutex<Routes>>, notice
         };
         match link::decode::<ToServer>(&frame.body) {
             Ok(ToServer::ShutDown) => notify(&notices, Notice::ShutDown).await,
+            Ok(ToServer::Retire) => notify(&notices, Notice::Retire).await,
+            Ok(ToServer::Reloaded(rules)) => notify(&notices, Notice::Reloaded(rules)).await,
             Ok(message) => {
                 if let Err(error) = route(&routes, message, frame.fds) {
                     return lose(&routes, &notices, error).await;
@@ -228,9 +272,10 @@ async fn receive_all(socket: Arc<UnixStream>, routes: Arc<Mutex<Routes>>, notice
 /// Ends every route, so that whoever waits for an answer learns that none comes.
 async fn lose(routes: &Mutex<Routes>, notices: &mpsc::Sender<Notice>, error: LinkError) {
     {
-        let mut routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = lock(routes);
         routes.jobs.clear();
         routes.plans.clear();
+        routes.adoptions = None;
     }
     notify(notices, Notice::Lost(error)).await;
 }
@@ -243,28 +288,58 @@ async fn notify(notices: &mpsc::Sender<Notice>, notice: Notice) {
 
 fn route(routes: &Mutex<Routes>, message: ToServer, fds: Vec<OwnedFd>) -> Result<(), LinkError> {
     let (job, event) = match message {
-        ToServer::Accepted { job, stdin, output_bytes_max } => {
-            (job, FromLauncher::accepted(stdin, output_bytes_max, fds)?)
+        ToServer::Adopt { job, record, pipes } => return adopt(routes, job, record, JobPipes::new(pipes, fds)?),
+        ToServer::AdoptionComplete => {
+            let told = lock(routes).adoptions.take().map(|adoptions| adoptions.send(Handover::Complete));
+            return match told {
+                Some(_) => Ok(()),
+                None => Err(LinkError::Unexpected("the last job to adopt twice")),
+            };
         }
+        ToServer::Accepted { job, pipes } => (job, FromLauncher::Accepted(JobPipes::new(pipes, fds)?)),
         ToServer::Refused { job, refusal } => (job, FromLauncher::Refused(refusal)),
-        ToServer::Started { job, enforcement } => (job, FromLauncher::Started(enforcement)),
-        ToServer::Finished { job, report, enforcement } => (job, FromLauncher::Finished(report, enforcement)),
+        ToServer::Started { job, time_us, enforcement } => {
+            (job, FromLauncher::Started { time_us, enforcement, master: fds.into_iter().next() })
+        }
+        ToServer::Finished { job, time_us, report, enforcement } => {
+            (job, FromLauncher::Finished { time_us, report, enforcement })
+        }
         ToServer::Planned { request, result } => {
-            let waiting = routes.lock().unwrap_or_else(PoisonError::into_inner).plans.remove(&request);
+            let waiting = lock(routes).plans.remove(&request);
             if waiting.is_none_or(|waiting| waiting.send(result).is_err()) {
                 tracing::debug!(request, "nobody waits for this plan any more");
             }
             return Ok(());
         }
         ToServer::Hello(_) => return Err(LinkError::Unexpected("a second greeting")),
-        ToServer::ShutDown => return Err(LinkError::Unexpected("a shutdown to a job")),
+        ToServer::ShutDown | ToServer::Retire | ToServer::Reloaded(_) => {
+            return Err(LinkError::Unexpected("a word for all to one job"));
+        }
     };
-    let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+    let routes = lock(routes);
     match routes.jobs.get(&job) {
         Some(task) if task.send(event).is_ok() => {}
         _ => tracing::warn!(%job, "the launcher spoke of a job that is not open"),
     }
     Ok(())
+}
+
+/// A job of an earlier server: its route is there before the next message is read.
+fn adopt(routes: &Mutex<Routes>, job: JobId, record: Vec<u8>, pipes: JobPipes) -> Result<(), LinkError> {
+    let (sender, events) = mpsc::unbounded_channel();
+    let mut routes = lock(routes);
+    routes.jobs.insert(job.clone(), sender);
+    let told = routes.adoptions.as_ref().map(|adoptions| {
+        adoptions.send(Handover::Job(Box::new(Adoption { job, record, pipes, events })))
+    });
+    match told {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => Err(LinkError::Unexpected("a job to adopt after the last one")),
+    }
+}
+
+fn lock(routes: &Mutex<Routes>) -> std::sync::MutexGuard<'_, Routes> {
+    routes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Readiness needs the kernel's "not now" as the standard library spells it.

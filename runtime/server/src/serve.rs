@@ -1,18 +1,18 @@
 //! The gRPC server around the services, with its bounds, and its way down.
 
-use crate::api::{JobApi, NodeApi, REQUEST_BYTES_MAX};
-use crate::jobs::{Kept, Registry};
-use crate::link::{Link, Notice};
+use crate::api::{self, ClientFaults, Context, JobApi, NodeApi, REQUEST_BYTES_MAX};
+use crate::jobs::{Handover, Parts, RecoverError, Registry};
+use crate::link::{Link, LinkError, Notice};
 use crate::listen::{CONNECTIONS_MAX, Connection, Listener, accept_all};
+use crate::metrics;
 use crate::peer::Allowed;
-use runtime_plan::link::Welcome;
+use runtime_plan::link::{ToLauncher, Welcome};
 use runtime_proto::v1::job_service_server::JobServiceServer;
 use runtime_proto::v1::node_service_server::NodeServiceServer;
-use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -32,6 +32,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// How long streams may take to tell the end on the way down.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// The same when another server waits: its clients come back to that one.
+const RETIRE_MAX: Duration = Duration::from_millis(500);
 /// How long the launcher may take to make room for the last message.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
@@ -47,42 +49,110 @@ pub enum ServeError {
     /// HTTP/2.
     #[error("failed to serve: {0}")]
     Transport(#[from] tonic::transport::Error),
+    /// The jobs of earlier servers cannot be taken over.
+    #[error("failed to take over the jobs of earlier servers: {0}")]
+    Recover(#[from] RecoverError),
     /// The launcher is gone.
     #[error("{0}")]
-    LauncherGone(crate::link::LinkError),
+    LauncherGone(LinkError),
 }
 
 /// Everything that is served, and where.
 #[derive(Debug)]
 pub struct Service {
-    /// To the launcher.
-    pub link: Link,
-    /// What it says about all of us.
+    /// What the registry is made of.
+    pub parts: Parts,
+    /// What the launcher says about all of us.
     pub notices: mpsc::Receiver<Notice>,
-    /// What it said at first.
+    /// The jobs of earlier servers.
+    pub handovers: mpsc::UnboundedReceiver<Handover>,
+    /// What the launcher said at first.
     pub welcome: Welcome,
-    /// Where logs go: an empty directory.
-    pub logs: PathBuf,
     /// Who may connect.
     pub allowed: Allowed,
     /// Where clients come from.
     pub listeners: Vec<Listener>,
+    /// Where the numbers are asked for.
+    pub metrics_listeners: Vec<TcpListener>,
     /// The connection of the embedded form.
     pub connection: Option<Connection>,
 }
 
+/// What the launcher wants at last.
+enum Leave {
+    /// Jobs have been ended.
+    ShutDown,
+    /// Another server comes.
+    Retire,
+    /// It is gone itself.
+    Lost(LinkError),
+}
+
+/// A server that has taken over what there is, before its first client.
+pub struct Open {
+    /// What the services need.
+    pub context: Arc<Context>,
+    link: Link,
+    notices: mpsc::Receiver<Notice>,
+    allowed: Allowed,
+    listeners: Vec<Listener>,
+    metrics_listeners: Vec<TcpListener>,
+    connection: Option<Connection>,
+    retire: watch::Sender<bool>,
+}
+
 impl Service {
+    /// Takes over what there is.
+    ///
+    /// # Errors
+    /// When the records cannot be read, or the launcher ends meanwhile.
+    pub async fn open(self) -> Result<Open, ServeError> {
+        let Service { parts, notices, handovers, mut welcome, allowed, listeners, metrics_listeners, connection } = self;
+        let (link, faults, metrics) = (parts.link.clone(), parts.faults.clone(), parts.metrics.clone());
+        metrics.generation(welcome.generation);
+        let registry = Registry::new(parts, &mut welcome);
+        let recovered = registry.recover(handovers).await?;
+        tracing::info!(?recovered, generation = welcome.generation, "the jobs of earlier servers are taken over");
+        registry.keep_house();
+        let (retire, retiring) = watch::channel(false);
+        let context = Arc::new(Context {
+            rules: registry.rules(),
+            registry,
+            welcome: Arc::new(welcome),
+            metrics,
+            faults: ClientFaults {
+                slow_reader: faults.slow_reader(),
+                drop_after_bytes: faults.drop_connection_after(),
+            },
+            retire: retiring,
+        });
+        if let Some(after) = faults.crash_after() {
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                faults.crash_now();
+            });
+        }
+        Ok(Open { context, link, notices, allowed, listeners, metrics_listeners, connection, retire })
+    }
+}
+
+impl Open {
     /// Serves until the launcher says so or is gone. `ready` is called when clients are accepted.
     ///
     /// # Errors
     /// Every [`ServeError`].
     pub async fn serve(self, ready: impl FnOnce(&[String]) -> io::Result<()>) -> Result<(), ServeError> {
-        let Service { link, mut notices, welcome, logs, allowed, listeners, connection } = self;
-        let registry = Registry::new(link.clone(), logs, &welcome.policy, Kept::default());
-        let (health, router) = router(&registry, welcome).await?;
+        let Open { context, link, mut notices, allowed, listeners, metrics_listeners, connection, retire } = self;
+        let registry = Arc::clone(&context.registry);
+        let router = router(&context)?;
         let endpoints: Vec<String> = listeners.iter().map(Listener::endpoint).collect();
+        ready(&endpoints)?;
+        if link.send(ToLauncher::Ready).await.is_err() {
+            return Err(ServeError::LauncherGone(LinkError::Gone));
+        }
 
         let (stop, stopped) = watch::channel(false);
+        tell_numbers(metrics_listeners, &context, &stopped);
         let (connections, incoming) = mpsc::channel(1);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         if let Some(connection) = connection
@@ -102,24 +172,28 @@ impl Service {
             }
         });
         let mut server = tokio::spawn(server);
-        ready(&endpoints)?;
 
-        let lost = tokio::select! {
-            lost = watch_launcher(&mut notices) => lost,
+        let mut leave = tokio::select! {
+            leave = watch_launcher(&mut notices, &registry) => leave,
             served = &mut server => return flatten(served),
         };
         stop.send_replace(true);
-        health.set_not_serving::<JobServiceServer<JobApi>>().await;
-        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        let lost = match lost {
-            Some(error) => Some(error),
-            None => tokio::select! {
-                () = registry.shut_down() => None,
-                lost = watch_launcher_end(&mut notices) => Some(lost),
-            },
-        };
+        match leave {
+            Leave::ShutDown => {
+                leave = tokio::select! {
+                    () = registry.shut_down() => leave,
+                    lost = watch_launcher_end(&mut notices) => Leave::Lost(lost),
+                }
+            }
+            Leave::Retire => {
+                retire.send_replace(true);
+                registry.retire().await;
+            }
+            Leave::Lost(_) => {}
+        }
         finish.send_replace(true);
-        match tokio::time::timeout(FLUSH_MAX, &mut server).await {
+        let flush_max = if matches!(leave, Leave::Retire) { RETIRE_MAX } else { FLUSH_MAX };
+        match tokio::time::timeout(flush_max, &mut server).await {
             Ok(served) => flatten(served)?,
             Err(_) => {
                 tracing::info!("some clients did not take their last messages in time");
@@ -127,27 +201,52 @@ impl Service {
             }
         }
         drop(connections);
-        match lost {
-            Some(error) => Err(ServeError::LauncherGone(error)),
-            None => say_goodbye(&link).await,
+        match leave {
+            Leave::Lost(error) => Err(ServeError::LauncherGone(error)),
+            Leave::ShutDown => {
+                registry.close().await;
+                say_goodbye(&link).await
+            }
+            Leave::Retire => say_goodbye(&link).await,
         }
     }
 }
 
-/// Until the launcher asks for the end (`None`) or is gone.
-async fn watch_launcher(notices: &mut mpsc::Receiver<Notice>) -> Option<crate::link::LinkError> {
-    match notices.recv().await {
-        Some(Notice::ShutDown) => None,
-        Some(Notice::Lost(error)) => Some(error),
-        None => Some(crate::link::LinkError::Gone),
+/// Serves the page of numbers.
+fn tell_numbers(listeners: Vec<TcpListener>, context: &Arc<Context>, stopped: &watch::Receiver<bool>) {
+    for listener in listeners {
+        let (metrics, context) = (context.metrics.clone(), Arc::clone(context));
+        let look = move || {
+            let context = Arc::clone(&context);
+            async move { context.look().await }
+        };
+        tokio::spawn(metrics::http::serve(listener, metrics, look, stopped.clone()));
+    }
+}
+
+/// Until the launcher asks for the end or is gone. What it says before is done here.
+async fn watch_launcher(notices: &mut mpsc::Receiver<Notice>, registry: &Registry) -> Leave {
+    loop {
+        match notices.recv().await {
+            Some(Notice::Reloaded(rules)) => {
+                tracing::info!(policy = rules.policy.digest, "the operator's files were read again");
+                registry.set_rules(*rules);
+            }
+            Some(Notice::Retire) => return Leave::Retire,
+            Some(Notice::ShutDown) => return Leave::ShutDown,
+            Some(Notice::Lost(error)) => return Leave::Lost(error),
+            None => return Leave::Lost(LinkError::Gone),
+        }
     }
 }
 
 /// Until the launcher is gone; asking again for the end changes nothing.
-async fn watch_launcher_end(notices: &mut mpsc::Receiver<Notice>) -> crate::link::LinkError {
+async fn watch_launcher_end(notices: &mut mpsc::Receiver<Notice>) -> LinkError {
     loop {
-        if let Some(error) = watch_launcher(notices).await {
-            return error;
+        match notices.recv().await {
+            Some(Notice::Lost(error)) => return error,
+            Some(Notice::Reloaded(_) | Notice::Retire | Notice::ShutDown) => {}
+            None => return LinkError::Gone,
         }
     }
 }
@@ -156,7 +255,7 @@ async fn watch_launcher_end(notices: &mut mpsc::Receiver<Notice>) -> crate::link
 async fn say_goodbye(link: &Link) -> Result<(), ServeError> {
     match tokio::time::timeout(GOODBYE_MAX, link.say_goodbye()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(ServeError::LauncherGone(crate::link::LinkError::Gone)),
+        Ok(Err(_)) | Err(_) => Err(ServeError::LauncherGone(LinkError::Gone)),
     }
 }
 
@@ -169,24 +268,16 @@ fn flatten(
     }
 }
 
-async fn router(
-    registry: &Arc<Registry>,
-    welcome: Welcome,
-) -> Result<(tonic_health::server::HealthReporter, Router), ServeError> {
-    let digests: HashMap<String, String> =
-        welcome.profiles.iter().map(|profile| (profile.name.clone(), profile.digest.clone())).collect();
+fn router(context: &Arc<Context>) -> Result<Router, ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<JobServiceServer<JobApi>>().await;
-    health.set_serving::<NodeServiceServer<NodeApi>>().await;
+    tokio::spawn(api::health::keep(Arc::clone(context), health));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(runtime_proto::v1::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let jobs = JobServiceServer::new(JobApi::new(Arc::clone(registry), digests))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let node = NodeServiceServer::new(NodeApi::new(Arc::clone(registry), Arc::new(welcome)))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let jobs = JobServiceServer::new(JobApi::new(Arc::clone(context))).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let node = NodeServiceServer::new(NodeApi::new(Arc::clone(context))).max_decoding_message_size(REQUEST_BYTES_MAX);
     let router = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
@@ -202,5 +293,5 @@ async fn router(
         .add_service(reflection().build_v1alpha()?)
         .add_service(jobs)
         .add_service(node);
-    Ok((health, router))
+    Ok(router)
 }

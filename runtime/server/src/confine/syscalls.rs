@@ -109,6 +109,10 @@ const PR_SET_VMA: u64 = 0x5356_4d41;
 const FIONBIO: u64 = 0x5421;
 /// asm-generic/ioctls.h: whether stderr is a terminal.
 const TCGETS: u64 = 0x5401;
+/// asm-generic/ioctls.h: how many bytes wait in a pipe.
+const FIONREAD: u64 = 0x541B;
+/// asm-generic/ioctls.h: the size of a job's terminal.
+const TIOCSWINSZ: u64 = 0x5414;
 /// linux/socket.h
 const AF_UNIX: u64 = 1;
 
@@ -129,7 +133,7 @@ fn by_argument(pid: u32) -> Vec<(&'static str, Vec<Vec<Condition>>)> {
         ("mmap", vec![vec![masked(2, PROT_EXEC, 0)]]),
         ("mprotect", vec![vec![masked(2, PROT_EXEC, 0)]]),
         ("prctl", vec![vec![equal(0, PR_SET_NAME)], vec![equal(0, PR_SET_VMA)]]),
-        ("ioctl", vec![vec![equal(1, FIONBIO)], vec![equal(1, TCGETS)]]),
+        ("ioctl", [FIONBIO, TCGETS, FIONREAD, TIOCSWINSZ].map(|request| vec![equal(1, request)]).to_vec()),
         // tokio wakes itself for signals through a pair; it reaches nobody else.
         ("socketpair", vec![vec![equal(0, AF_UNIX)]]),
         // Only itself: abort after a failed check of the allocator or a panic while panicking.

@@ -1,186 +1,262 @@
-//! What is known of one job: what never changes, how far it is, and the ways to reach its task.
+//! What is kept of a job, and its bytes: in rows of the store, and with the launcher until a server comes back.
 //!
-//! Only the job's task changes anything here; everybody else reads, or sends it a command.
+//! The first byte is the version of the form, so that a newer server reads what an older one wrote. Values of environment
+//! variables are never in it.
 
-use super::state::State;
-use crate::logs::Written;
+use super::request::{Keep, OnDisconnect};
 use bytes::Bytes;
-use runtime_plan::link::{JobId, Refusal};
+use runtime_plan::link::{JobId, LauncherId};
 use runtime_plan::outcome::ExitReport;
 use runtime_plan::spec::Spec;
 use runtime_plan::wall::Enforcement;
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
-use tokio::sync::{mpsc, watch};
 
 /// Bytes of argv, and as many of the names of variables, that a record keeps: records are many, argv can be large.
 pub const SHOWN_BYTES_MAX: usize = 4_096;
+/// The form that is written.
+const VERSION: u8 = 1;
 
-/// One job.
-#[derive(Debug)]
-pub struct Job {
+/// What never changes of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
     /// Its id.
     pub id: JobId,
+    /// Whose it is.
+    pub org: String,
     /// The command and its arguments, cut after [`SHOWN_BYTES_MAX`].
     pub argv: Vec<Bytes>,
     /// Names of the caller's variables, cut after [`SHOWN_BYTES_MAX`].
     pub env_names: Vec<Bytes>,
     /// The profile's name.
     pub profile: String,
-    /// When it was asked for.
-    pub created: SystemTime,
-    /// Where its log is, once it is accepted.
-    pub log: PathBuf,
-    pub(super) progress: watch::Receiver<Progress>,
-    pub(super) written: watch::Receiver<Written>,
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) stdin: Option<mpsc::Sender<StdinPiece>>,
-    pub(super) attached: watch::Sender<usize>,
+    /// SHA-256 of the profile when the job was taken; empty when there was none of this name.
+    pub profile_digest: String,
+    /// The caller's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its place among the waiting jobs of its org.
+    pub priority: i32,
+    /// When it was asked for, in microseconds since 1970.
+    pub created_us: u64,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// Names the request under the key; all zero without a key.
+    pub digest: [u8; 32],
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Whether clients can feed it.
+    pub stdin: bool,
+    /// Taken by Submit: there will be an outcome, come what may.
+    pub submitted: bool,
+    /// What happens when its last client has gone.
+    pub on_disconnect: OnDisconnect,
+    /// What stays when it is over.
+    pub keep: Keep,
+    /// Bytes of output that stay on disk; all without.
+    pub keep_output_bytes: Option<u64>,
 }
 
-/// How far a job is.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// Its state.
-    pub state: State,
-    /// Since when the command runs, and behind which walls.
-    pub started: Option<Arc<Started>>,
-    /// How it ended. Set exactly when the state is over.
-    pub end: Option<End>,
-}
-
-/// The command runs.
-#[derive(Debug)]
+/// The command runs, or ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
-    /// Since when.
-    pub time: SystemTime,
+    /// Since when, in microseconds since 1970.
+    pub time_us: u64,
     /// Which walls stand.
     pub enforcement: Arc<Enforcement>,
 }
 
-/// How a job ended.
-#[derive(Debug, Clone)]
-pub enum End {
-    /// With an outcome.
-    Finished(Arc<Finished>),
-    /// It was never taken: the launcher refused.
-    Refused(Refusal),
-    /// It was never taken: its log could not be made.
-    NoLog(String),
-    /// Nobody knows: the launcher is gone.
-    LauncherGone,
-}
-
 /// The end of a job that was accepted.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// When.
-    pub time: SystemTime,
+    /// When, in microseconds since 1970.
+    pub time_us: u64,
     /// Why, and what it used.
     pub report: ExitReport,
     /// Which walls stood; `None` when it never got so far.
     pub enforcement: Option<Arc<Enforcement>>,
-    /// Bytes of stdout that were stored.
+    /// Bytes of stdout that were written, those that are kept no longer included.
     pub stdout_bytes: u64,
-    /// Bytes of stderr that were stored.
+    /// Bytes of stderr, the same.
     pub stderr_bytes: u64,
 }
 
-/// What others ask of a job.
+/// A job as it lies on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Send this signal to the first process.
-    Signal(i32),
-    /// End it.
-    Cancel {
-        /// Who asks.
-        by: String,
-        /// Their words.
-        reason: String,
-        /// At once.
-        kill: bool,
-    },
+pub(crate) struct Stored {
+    /// What never changes.
+    pub(crate) record: Arc<JobRecord>,
+    /// How often a new server took it over.
+    pub(crate) adoptions: u32,
+    /// Which launcher was asked to start it; none while it waits.
+    pub(crate) launcher: Option<LauncherId>,
+    /// When it was asked, in microseconds since 1970.
+    pub(crate) asked_us: Option<u64>,
+    /// Since when it ran.
+    pub(crate) started: Option<Started>,
+    /// How it ended.
+    pub(crate) finished: Option<Finished>,
 }
 
-/// Something for stdin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StdinPiece {
-    /// Bytes.
-    Bytes(Bytes),
-    /// No more will come.
-    Close,
+/// Bytes that are no record of this version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// Made by a newer server.
+    #[error("the record is of form {0}, which this version does not know")]
+    Version(u8),
+    /// Not of that form.
+    #[error("failed to read a record: {0}")]
+    Malformed(String),
 }
 
-/// A client that follows a job; while there is one, the job is not cancelled for want of a client.
-#[derive(Debug)]
-pub struct Presence {
-    attached: watch::Sender<usize>,
+/// The form on disk: the walls once, whichever time they are from.
+#[derive(Serialize, Deserialize)]
+struct Form<'a> {
+    record: std::borrow::Cow<'a, JobRecord>,
+    adoptions: u32,
+    launcher: Option<LauncherId>,
+    asked_us: Option<u64>,
+    started_us: Option<u64>,
+    enforcement: Option<std::borrow::Cow<'a, Enforcement>>,
+    finished: Option<FinishedForm<'a>>,
 }
 
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.attached.send_modify(|clients| *clients = clients.saturating_sub(1));
-    }
+#[derive(Serialize, Deserialize)]
+struct FinishedForm<'a> {
+    time_us: u64,
+    report: std::borrow::Cow<'a, ExitReport>,
+    stdout_bytes: u64,
+    stderr_bytes: u64,
 }
 
-/// The job takes no stdin: its spec did not ask for it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NoStdin;
-
-impl Job {
-    /// How far it is, now and later.
-    pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
-    }
-
-    /// Where it is now.
-    pub fn state(&self) -> State {
-        self.progress.borrow().state
-    }
-
-    /// How far its log is, now and later.
-    pub fn written(&self) -> watch::Receiver<Written> {
-        self.written.clone()
-    }
-
-    /// Counts one more client until the answer is dropped.
-    pub fn attend(&self) -> Presence {
-        self.attached.send_modify(|clients| *clients += 1);
-        Presence { attached: self.attached.clone() }
-    }
-
-    /// Asks something; a job that is over is no error. Waits while many ask.
-    pub async fn command(&self, command: Command) {
-        if self.commands.send(command).await.is_err() {
-            tracing::debug!(job = %self.id, "the job is over");
+impl JobRecord {
+    /// The record of a new job.
+    pub(super) fn new(
+        id: JobId,
+        request: &super::Request,
+        submitted: bool,
+        created_us: u64,
+        profile_digest: String,
+    ) -> JobRecord {
+        let spec = &request.spec;
+        JobRecord {
+            id,
+            org: request.org.clone(),
+            argv: cut(spec.argv.iter().map(Vec::as_slice)),
+            env_names: cut(spec.env.iter().map(|(name, _)| name.as_slice())),
+            profile: spec.profile.clone(),
+            profile_digest,
+            labels: request.labels.clone(),
+            priority: request.priority,
+            created_us,
+            key: request.key.clone(),
+            digest: request.key.as_ref().map_or([0; 32], |_| request.digest()),
+            terminal: spec.terminal.is_some(),
+            stdin: takes_stdin(spec),
+            submitted,
+            on_disconnect: if submitted { OnDisconnect::Continue } else { request.on_disconnect },
+            keep: request.keep,
+            keep_output_bytes: request.keep_output_bytes,
         }
     }
 
-    /// Gives it stdin; waits while the job does not read. What comes after the end is dropped.
+    /// The record of a job whose own cannot be read: its id, and that somebody may wait for it.
+    pub(super) fn unreadable(id: JobId) -> JobRecord {
+        JobRecord {
+            id,
+            org: "default".to_owned(),
+            argv: Vec::new(),
+            env_names: Vec::new(),
+            profile: String::new(),
+            profile_digest: String::new(),
+            labels: BTreeMap::new(),
+            priority: 0,
+            created_us: 0,
+            key: None,
+            digest: [0; 32],
+            terminal: false,
+            stdin: false,
+            submitted: true,
+            on_disconnect: OnDisconnect::Continue,
+            keep: Keep::All,
+            keep_output_bytes: None,
+        }
+    }
+}
+
+fn takes_stdin(spec: &Spec) -> bool {
+    spec.terminal.is_some() || spec.stdin == runtime_plan::spec::StdinSource::Stream
+}
+
+impl Stored {
+    /// A job of which nothing has happened yet.
+    pub(crate) fn new(record: Arc<JobRecord>) -> Stored {
+        Stored { record, adoptions: 0, launcher: None, asked_us: None, started: None, finished: None }
+    }
+
+    /// Its bytes.
     ///
     /// # Errors
-    /// When the job takes no stdin.
-    pub async fn feed(&self, piece: StdinPiece) -> Result<(), NoStdin> {
-        match (&self.stdin, &piece) {
-            (Some(stdin), _) => {
-                if stdin.send(piece).await.is_err() {
-                    tracing::debug!(job = %self.id, "stdin is closed");
-                }
-                Ok(())
-            }
-            (None, StdinPiece::Close) => Ok(()),
-            (None, StdinPiece::Bytes(_)) => Err(NoStdin),
+    /// Never, but for a bug: every part has a length.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, BadRecord> {
+        use std::borrow::Cow;
+        let stood = self.finished.as_ref().and_then(|finished| finished.enforcement.as_deref());
+        let stands = self.started.as_ref().map(|started| &*started.enforcement);
+        let form = Form {
+            record: Cow::Borrowed(&self.record),
+            adoptions: self.adoptions,
+            launcher: self.launcher.clone(),
+            asked_us: self.asked_us,
+            started_us: self.started.as_ref().map(|started| started.time_us),
+            enforcement: stood.or(stands).map(Cow::Borrowed),
+            finished: self.finished.as_ref().map(|finished| FinishedForm {
+                time_us: finished.time_us,
+                report: Cow::Borrowed(&finished.report),
+                stdout_bytes: finished.stdout_bytes,
+                stderr_bytes: finished.stderr_bytes,
+            }),
+        };
+        postcard::to_extend(&form, vec![VERSION]).map_err(|error| BadRecord::Malformed(error.to_string()))
+    }
+
+    /// The reverse.
+    ///
+    /// # Errors
+    /// [`BadRecord`].
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, BadRecord> {
+        let malformed = |text: String| BadRecord::Malformed(text);
+        let body = match bytes.split_first() {
+            Some((&VERSION, body)) => body,
+            Some((&version, _)) => return Err(BadRecord::Version(version)),
+            None => return Err(malformed("it is empty".to_owned())),
+        };
+        let (form, rest): (Form<'_>, &[u8]) =
+            postcard::take_from_bytes(body).map_err(|error| malformed(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(malformed(format!("{} bytes are left over", rest.len())));
         }
+        let enforcement = form.enforcement.map(|walls| Arc::new(walls.into_owned()));
+        Ok(Stored {
+            record: Arc::new(form.record.into_owned()),
+            adoptions: form.adoptions,
+            launcher: form.launcher,
+            asked_us: form.asked_us,
+            started: form.started_us.map(|time_us| Started {
+                time_us,
+                enforcement: enforcement.clone().unwrap_or_default(),
+            }),
+            finished: form.finished.map(|finished| Finished {
+                time_us: finished.time_us,
+                report: finished.report.into_owned(),
+                enforcement: enforcement.clone(),
+                stdout_bytes: finished.stdout_bytes,
+                stderr_bytes: finished.stderr_bytes,
+            }),
+        })
     }
 }
 
-/// The start of argv and of the variables' names, as records keep them.
-pub(super) fn shown(spec: &Spec) -> (Vec<Bytes>, Vec<Bytes>) {
-    let names = spec.env.iter().map(|(name, _)| name.as_slice());
-    (cut(spec.argv.iter().map(Vec::as_slice)), cut(names))
-}
-
+/// The start of a list of strings.
 fn cut<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
     let mut room = SHOWN_BYTES_MAX;
     let mut kept = Vec::new();
@@ -199,6 +275,22 @@ fn cut<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runtime_plan::link::RECORD_BYTES_MAX;
+    use runtime_plan::outcome::{Outcome, Usage};
+
+    fn largest() -> JobRecord {
+        let id = JobId::try_from("job-01arz3ndektsv4rrffq69g5fav".to_owned()).unwrap();
+        JobRecord {
+            argv: cut(std::iter::repeat_n(b"".as_slice(), 100_000)),
+            env_names: cut(std::iter::repeat_n(b"".as_slice(), 100_000)),
+            labels: (0..64).map(|n| (format!("{n:063}"), "v".repeat(255))).collect(),
+            key: Some("k".repeat(128)),
+            profile_digest: "d".repeat(64),
+            org: "o".repeat(64),
+            keep_output_bytes: Some(u64::MAX),
+            ..JobRecord::unreadable(id)
+        }
+    }
 
     #[test]
     fn a_record_keeps_the_start_of_a_long_command() {
@@ -208,5 +300,52 @@ mod tests {
         assert_eq!(kept[1].len(), SHOWN_BYTES_MAX - 5);
         let empty = vec![b"".as_slice(); 100_000];
         assert_eq!(cut(empty.into_iter()).len(), SHOWN_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_record_comes_back_from_its_bytes() {
+        let new = Stored::new(Arc::new(largest()));
+        assert_eq!(Stored::decode(&new.encode().unwrap()), Ok(new.clone()));
+        let enforcement = Arc::new(Enforcement { kernel: "6.18".to_owned(), ..Enforcement::default() });
+        let launcher =
+            LauncherId { instance: "0123456789abcdef".to_owned(), boot_id: "b".to_owned(), pid: 7 };
+        let started = Stored {
+            launcher: Some(launcher),
+            asked_us: Some(4),
+            started: Some(Started { time_us: 5, enforcement: Arc::clone(&enforcement) }),
+            adoptions: 3,
+            ..new
+        };
+        assert_eq!(Stored::decode(&started.encode().unwrap()), Ok(started.clone()));
+        let report = ExitReport {
+            outcome: Outcome::Exited { code: 3 },
+            limits_hit: Vec::new(),
+            usage: Usage::default(),
+            cleanup_errors: vec!["x".to_owned()],
+        };
+        let finished = Finished {
+            time_us: 9,
+            report,
+            enforcement: Some(enforcement),
+            stdout_bytes: 1,
+            stderr_bytes: 2,
+        };
+        let finished = Stored { finished: Some(finished), ..started };
+        assert_eq!(Stored::decode(&finished.encode().unwrap()), Ok(finished));
+    }
+
+    #[test]
+    fn the_largest_record_fits_into_the_launchers_bound() {
+        assert!(Stored::new(Arc::new(largest())).encode().unwrap().len() <= RECORD_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_is_no_record_is_told_as_such() {
+        assert_eq!(Stored::decode(&[2, 0]), Err(BadRecord::Version(2)));
+        assert!(matches!(Stored::decode(&[]), Err(BadRecord::Malformed(_))));
+        let bytes = Stored::new(Arc::new(largest())).encode().unwrap();
+        assert!(matches!(Stored::decode(&bytes[..bytes.len() - 1]), Err(BadRecord::Malformed(_))));
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(matches!(Stored::decode(&longer), Err(BadRecord::Malformed(_))));
     }
 }

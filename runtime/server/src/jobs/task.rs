@@ -1,132 +1,194 @@
 //! The task that owns one job: it alone changes its state, and hears the launcher, the clients and the clock.
 //!
-//! It must not read output or know a wire type.
+//! It must not read output or know a wire type. `launch` asks the launcher and hears its answer, `output` moves bytes and
+//! measures them, `finish` sees the outcome to the disk.
 
-use super::record::{Command, End, Finished, Job, Progress, Started, StdinPiece};
+mod finish;
+mod launch;
+mod output;
+
+use super::job::{Command, End, Ends, Job, NotDone, Progress};
+use super::pipes::{FromLauncher, JobPipes};
+use super::record::Stored;
+use super::registry::{Registry, Turn};
+use super::request::OnDisconnect;
 use super::state::{Event, State, next};
-use super::{FromLauncher, OnDisconnect, Pipes, Registry, stdin};
-use crate::logs::{Written, writer::Writer};
+use crate::logs::written;
+use crate::store::StoreError;
+use finish::Report;
+use output::Output;
 use runtime_plan::link::ToLauncher;
-use runtime_plan::outcome::{ExitReport, Outcome, Usage};
+use runtime_plan::outcome::ExitReport;
 use runtime_plan::spec::Spec;
-use runtime_plan::wall::Enforcement;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::task::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// How long a job without a client goes on, so that the client can come back.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(30);
-/// How long output may go on after the end of a job: the launcher ends its whole tree first, so the pipes end at
-/// once unless the disk is full or a descriptor was passed on.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// The task's ends of the channels that a [`Job`] has the other ends of.
-pub(super) struct Ends {
-    pub(super) progress: watch::Sender<Progress>,
-    pub(super) written: watch::Sender<Written>,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) stdin: Option<mpsc::Receiver<StdinPiece>>,
+/// How a task begins.
+pub(super) struct Birth {
+    /// What is known of the job.
+    pub(super) stored: Stored,
+    /// Where it is.
+    pub(super) state: State,
+    /// What to run, while it is not started.
+    pub(super) spec: Option<Spec>,
+    /// Its turn, when it waits for one.
+    pub(super) turn: Option<Turn>,
+    /// A row on disk may say that it waits: that must change before it is started.
+    pub(super) queued_on_disk: bool,
+    /// What the launcher handed over.
+    pub(super) adopted: Option<(JobPipes, mpsc::UnboundedReceiver<FromLauncher>)>,
+    /// The end, when there is nothing left but to write it down.
+    pub(super) report: Option<ExitReport>,
+    /// An earlier server had it: its clients need the time to come back, whatever they asked for.
+    pub(super) returning: bool,
 }
+
+impl Birth {
+    /// A job in this state, and nothing else of it.
+    pub(super) fn new(stored: Stored, state: State) -> Birth {
+        Birth {
+            stored,
+            state,
+            spec: None,
+            turn: None,
+            queued_on_disk: false,
+            adopted: None,
+            report: None,
+            returning: false,
+        }
+    }
+}
+
+/// What a job holds of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    /// A place among those that wait.
+    Waiting,
+    /// A place among those that run.
+    Running,
+}
+
+type Commit = tokio::task::JoinHandle<Result<u64, StoreError>>;
 
 struct Task {
     registry: Arc<Registry>,
     job: Arc<Job>,
+    stored: Stored,
     state: State,
     progress: watch::Sender<Progress>,
-    on_disconnect: OnDisconnect,
-    /// Held while the job counts as running.
-    turn: Option<OwnedSemaphorePermit>,
+    events: Option<mpsc::UnboundedReceiver<FromLauncher>>,
+    held: Held,
     spec: Option<Spec>,
-    /// From the start until the pipes arrive.
-    writer: Option<Writer>,
-    writing: Option<JoinHandle<std::io::Result<()>>>,
-    stdin: Option<mpsc::Receiver<StdinPiece>>,
-    feeding: Option<JoinHandle<()>>,
-    over: (mpsc::Sender<u64>, mpsc::Receiver<u64>),
-    queue_us: u64,
-    report: Option<(ExitReport, Option<Arc<Enforcement>>)>,
-    drain_until: Option<Instant>,
+    queued_on_disk: bool,
+    output: Output,
+    /// When the launcher was asked, for the time that a start takes.
+    asked_at: Option<Instant>,
+    /// When to look for a place again.
+    rejoin_at: Option<Instant>,
+    returning: bool,
     cancel_at: Option<Instant>,
-    cancelled: bool,
-    output_cut: Option<String>,
+    /// The first cancel, in case the launcher has not taken the job yet.
+    cancelled: Option<(String, String)>,
+    report: Option<Report>,
+    commit: Option<Commit>,
+    commit_at: Option<Instant>,
+    commits_failed: u32,
 }
 
-/// Leads the job from the queue to its end.
-pub(super) async fn own(
-    registry: Arc<Registry>,
-    job: Arc<Job>,
-    spec: Spec,
-    on_disconnect: OnDisconnect,
-    turn: Option<OwnedSemaphorePermit>,
-    ends: Ends,
-) {
-    let mut events = registry.link.register(job.id.clone());
+/// Leads the job to its end.
+pub(super) async fn own(registry: Arc<Registry>, job: Arc<Job>, birth: Birth, ends: Ends) {
+    let Birth { stored, state, spec, mut turn, queued_on_disk, adopted, report, returning } = birth;
+    let Ends { progress, written, mut commands, stdin } = ends;
     let mut attached = job.attached.subscribe();
     let mut stopping = registry.stopping.subscribe();
     // Whatever happened between the request and now counts as a change.
     attached.mark_changed();
     stopping.mark_changed();
-    let mut commands = ends.commands;
-    let mut written = Some(ends.written);
-    let waiting = Arc::clone(&registry.turns).acquire_owned();
-    tokio::pin!(waiting);
-    let waits = turn.is_none();
+    let held = match (&turn, &adopted) {
+        (Some(_), _) => Held::Waiting,
+        (None, Some(_)) => Held::Running,
+        (None, None) => Held::Nothing,
+    };
     let mut task = Task {
+        output: Output::new(written, stdin),
         registry,
         job,
-        state: State::Queued,
-        progress: ends.progress,
-        on_disconnect,
-        turn,
-        spec: Some(spec),
-        writer: None,
-        writing: None,
-        stdin: ends.stdin,
-        feeding: None,
-        over: mpsc::channel(1),
-        queue_us: 0,
-        report: None,
-        drain_until: None,
+        stored,
+        state,
+        progress,
+        events: None,
+        held,
+        spec,
+        queued_on_disk,
+        asked_at: None,
+        rejoin_at: None,
+        returning,
         cancel_at: None,
-        cancelled: false,
-        output_cut: None,
+        cancelled: None,
+        report: report.map(Report::unseen),
+        commit: None,
+        commit_at: None,
+        commits_failed: 0,
     };
-    if !waits {
-        task.start(written.take()).await;
+    if let Some((pipes, events)) = adopted {
+        task.events = Some(events);
+        task.connect(pipes, true);
+        task.store_soon();
+    }
+    if task.report.is_some() {
+        // Nobody has had it since a crash: its log tells how far it came.
+        let log = task.job.log.clone();
+        let found = tokio::task::spawn_blocking(move || written::load(&log)).await;
+        task.output.none(found.ok().and_then(Result::ok).unwrap_or_default());
     }
     while !task.state.is_over() {
+        task.commit_if_due();
         let queued = task.state == State::Queued;
-        let (cancel_at, drain_until) = (task.cancel_at, task.drain_until);
+        let (cancel_at, rejoin_at, commit_at) = (task.cancel_at, task.rejoin_at, task.commit_at);
+        let (drain_at, idle_at) = (task.output.drain_at(), task.output.idle_at());
+        let draining = task.state == State::Draining;
         tokio::select! {
-            turn = &mut waiting, if queued => {
-                task.turn = turn.ok();
-                task.registry.admitted();
-                task.start(written.take()).await;
+            () = comes(&mut turn), if queued => {
+                turn = None;
+                task.start().await;
             }
-            event = events.recv() => match event {
+            event = hear(&mut task.events) => match event {
                 Some(event) => task.hear(event).await,
                 None => task.lose(),
             },
-            Some(command) = commands.recv() => task.obey(command).await,
+            Some((command, answer)) = commands.recv() => task.obey(command, answer).await,
             changed = attached.changed() => if changed.is_ok() {
                 let clients = *attached.borrow_and_update();
                 task.mind_clients(clients).await;
             },
             changed = stopping.changed(), if queued => if changed.is_ok() && *stopping.borrow_and_update() {
-                task.cancel("shutdown", "the server is on its way down", false).await;
+                task.postpone();
             },
-            Some(used) = task.over.1.recv() => task.tell_output_limit(used).await,
-            result = join(&mut task.writing) => task.output_ended(result).await,
+            used = output::limit(&mut task.output.over) => task.tell_output_limit(used).await,
+            result = output::join(&mut task.output.writing) => task.output_ended(result).await,
+            () = output::drained(&mut task.output.written), if draining => task.output_drained(),
+            answer = committed(&mut task.commit) => task.committed(answer).await,
+            () = at(commit_at) => task.commit_at = None,
+            () = at(rejoin_at), if queued => {
+                task.rejoin_at = None;
+                task.held = Held::Waiting;
+                turn = Some(task.registry.rejoin(&task.job.record));
+            }
             () = at(cancel_at) => {
                 task.cancel_at = None;
                 task.cancel("client disconnected", "no client came back within 30 s", false).await;
             }
-            () = at(drain_until) => task.stop_draining(),
+            () = at(drain_at) => task.stop_draining(),
+            () = at(idle_at) => task.look_whether_idle().await,
         }
     }
-    task.close(waits).await;
+    task.close();
 }
 
 /// Waits for a moment, for ever without one.
@@ -137,183 +199,104 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Waits for a task, for ever without one.
-async fn join(task: &mut Option<JoinHandle<std::io::Result<()>>>) -> Result<(), String> {
-    match task {
-        Some(handle) => match handle.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            // We did that, and said so.
-            Err(error) if error.is_cancelled() => Ok(()),
-            Err(error) => Err(error.to_string()),
-        },
+/// Waits for a turn, for ever without one. The registry never drops it unsaid while the job waits.
+async fn comes(turn: &mut Option<Turn>) {
+    if let Some(coming) = turn {
+        if coming.await.is_ok() {
+            return;
+        }
+        *turn = None;
+    }
+    std::future::pending().await
+}
+
+/// Waits for the launcher, for ever while it was not asked.
+async fn hear(events: &mut Option<mpsc::UnboundedReceiver<FromLauncher>>) -> Option<FromLauncher> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn committed(commit: &mut Option<Commit>) -> Result<u64, StoreError> {
+    match commit {
+        Some(commit) => commit.await.unwrap_or(Err(StoreError::Closed)),
         None => std::future::pending().await,
     }
 }
 
 impl Task {
-    /// Its turn has come: makes the log and asks the launcher.
-    async fn start(&mut self, written: Option<watch::Sender<Written>>) {
-        let (Some(written), Some(spec)) = (written, self.spec.take()) else { return };
-        let waited = SystemTime::now().duration_since(self.job.created).unwrap_or_default();
-        self.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-        match Writer::create(&self.job.log, written) {
-            Ok(writer) => self.writer = Some(writer),
-            Err(error) => {
-                tracing::error!(job = %self.job.id, %error, "failed to make the log of a job");
-                if self.happen(Event::Rejected) {
-                    self.end(End::NoLog(error.to_string()));
-                }
-                return;
+    async fn obey(&mut self, command: Command, answer: oneshot::Sender<Result<(), NotDone>>) {
+        let done = match command {
+            Command::Cancel { by, reason, kill } => {
+                self.cancel(&by, &reason, kill).await;
+                Ok(())
             }
-        }
-        if self.happen(Event::Admitted) {
-            let start = ToLauncher::Start { job: self.job.id.clone(), spec: Box::new(spec) };
-            self.tell(start).await;
-        }
-    }
-
-    /// What the launcher says.
-    async fn hear(&mut self, event: FromLauncher) {
-        match event {
-            FromLauncher::Accepted(pipes) => {
-                if self.happen(Event::Accepted) {
-                    self.connect(pipes);
-                }
+            Command::Signal { signal, all } if matches!(self.state, State::Running { .. }) => {
+                self.tell(ToLauncher::Signal { job: self.job.id().clone(), signal, all }).await;
+                Ok(())
             }
-            FromLauncher::Refused(refusal) => {
-                if self.happen(Event::Rejected) {
-                    self.end(End::Refused(refusal));
-                }
+            Command::Signal { .. } => Err(NotDone::NotRunning),
+            Command::Resize { .. } if !self.job.record.terminal => Err(NotDone::NoTerminal),
+            Command::Resize { rows, columns } => {
+                self.output.resize(self.job.id(), rows, columns);
+                Ok(())
             }
-            FromLauncher::Started(enforcement) => {
-                let started = Started { time: SystemTime::now(), enforcement: Arc::from(enforcement) };
-                if self.happen(Event::Started) {
-                    self.progress.send_modify(|progress| progress.started = Some(Arc::new(started)));
-                }
-            }
-            FromLauncher::Finished(report, enforcement) => self.exited(*report, Some(Arc::from(enforcement))),
-        }
-    }
-
-    /// Starts to move bytes.
-    fn connect(&mut self, pipes: Pipes) {
-        if let Some(writer) = self.writer.take() {
-            let over = self.over.0.clone();
-            let storing = writer.store(pipes.stdout, pipes.stderr, pipes.output_bytes_max, over);
-            self.writing = Some(tokio::spawn(storing));
-        }
-        if let (Some(pipe), Some(pieces)) = (pipes.stdin, self.stdin.take()) {
-            self.feeding = Some(tokio::spawn(stdin::write_stdin(pipe, pieces)));
-        }
-    }
-
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Cancel { by, reason, kill } => self.cancel(&by, &reason, kill).await,
-            Command::Signal(signal) if self.state.is_accepted() => {
-                self.tell(ToLauncher::Signal { job: self.job.id.clone(), signal }).await;
-            }
-            Command::Signal(signal) => {
-                tracing::debug!(job = %self.job.id, signal, "no signal to a job that does not run yet");
-            }
+        };
+        if answer.send(done).is_err() {
+            tracing::debug!(job = %self.job.id(), "whoever asked does not wait for the answer");
         }
     }
 
     async fn mind_clients(&mut self, clients: usize) {
         if clients > 0 {
+            self.returning = false;
             self.cancel_at = None;
             return;
         }
-        match self.on_disconnect {
+        match self.job.record.on_disconnect {
             OnDisconnect::Continue => {}
-            _ if self.cancelled => {}
-            OnDisconnect::Cancel => self.cancel_at = Some(Instant::now() + DISCONNECT_GRACE),
-            OnDisconnect::CancelNow => {
+            _ if self.cancelled.is_some() => {}
+            // Nobody has left a job that comes from an earlier server: that server left.
+            OnDisconnect::CancelNow if !self.returning => {
                 self.cancel("client disconnected", "the client asked for an end at once", false).await;
             }
+            OnDisconnect::Cancel | OnDisconnect::CancelNow => {
+                self.cancel_at = Some(Instant::now() + DISCONNECT_GRACE);
+            }
         }
     }
 
-    /// Ends the job: here while it waits, else through the launcher. A second cancel is passed on, since it may
-    /// be the one that kills.
+    /// Ends the job: here while it waits, else through the launcher. A second cancel is passed on, since it may be the one that
+    /// kills.
     async fn cancel(&mut self, by: &str, reason: &str, kill: bool) {
-        self.cancelled = true;
         let (by, reason) = (by.to_owned(), reason.to_owned());
-        if self.state == State::Queued {
-            let report = ExitReport {
-                outcome: Outcome::Cancelled { by, reason },
-                limits_hit: Vec::new(),
-                usage: Usage::default(),
-                cleanup_errors: Vec::new(),
-            };
-            self.report = Some((report, None));
-            let waited = SystemTime::now().duration_since(self.job.created).unwrap_or_default();
-            self.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-            if self.happen(Event::CancelledInQueue) {
-                self.finish();
+        self.cancelled.get_or_insert_with(|| (by.clone(), reason.clone()));
+        match self.state {
+            State::Queued => self.end_cancelled(),
+            State::Starting | State::Accepted { .. } | State::Running { .. } | State::Draining => {
+                self.tell(ToLauncher::Cancel { job: self.job.id().clone(), by, reason, kill }).await;
             }
-        } else if !self.state.is_over() {
-            self.tell(ToLauncher::Cancel { job: self.job.id.clone(), by, reason, kill }).await;
+            State::Found
+            | State::Committing
+            | State::Finished
+            | State::Rejected
+            | State::Postponed
+            | State::Lost => {}
         }
     }
 
-    async fn tell_output_limit(&mut self, used: u64) {
-        self.tell(ToLauncher::OutputLimit { job: self.job.id.clone(), used }).await;
-    }
-
-    fn exited(&mut self, report: ExitReport, enforcement: Option<Arc<Enforcement>>) {
-        if self.report.is_none() && self.happen(Event::Exited) {
-            self.report = Some((report, enforcement));
-            self.drain_until = Some(Instant::now() + DRAIN_MAX);
-            if self.state == State::Finished {
-                self.finish();
-            }
+    /// The server leaves; the job stays on disk as it waits.
+    fn postpone(&mut self) {
+        if self.happen(Event::Postponed) {
+            self.end(End::Postponed);
         }
     }
 
-    async fn output_ended(&mut self, result: Result<(), String>) {
-        self.writing = None;
-        if let Err(error) = result {
-            tracing::error!(job = %self.job.id, %error, "failed to store the output of a job");
-            // Nobody empties the pipes any more: the job would hang on them.
-            self.cancel("server", "its output could not be stored", true).await;
-            self.output_cut = Some(format!("output was cut: {error}"));
-        }
-        if self.happen(Event::OutputEnded) && self.state == State::Finished {
-            self.finish();
-        }
-    }
-
-    fn stop_draining(&mut self) {
-        self.drain_until = None;
-        if let Some(writing) = &self.writing {
-            self.output_cut =
-                Some("output was cut: its pipes stayed open after the end, or the disk is full".to_owned());
-            // The join in the loop sees the end of it.
-            writing.abort();
-        }
-    }
-
-    /// Outcome and output are complete.
-    fn finish(&mut self) {
-        let Some((mut report, enforcement)) = self.report.take() else { return };
-        report.usage.queue_us.get_or_insert(self.queue_us);
-        report.cleanup_errors.extend(self.output_cut.take());
-        let written = *self.job.written.borrow();
-        let finished = Finished {
-            time: SystemTime::now(),
-            report,
-            enforcement,
-            stdout_bytes: written.stdout_bytes,
-            stderr_bytes: written.stderr_bytes,
-        };
-        self.end(End::Finished(Arc::new(finished)));
-    }
-
-    /// Nobody will say how it ended.
+    /// Nobody will say how it ended; what is known already is still written down.
     fn lose(&mut self) {
-        if !self.state.is_over() && self.happen(Event::LauncherGone) {
+        self.events = None;
+        if self.state != State::Committing && !self.state.is_over() && self.happen(Event::LauncherGone) {
             self.end(End::LauncherGone);
         }
     }
@@ -338,7 +321,7 @@ impl Task {
                 true
             }
             Err(unexpected) => {
-                tracing::error!(job = %self.job.id, error = %unexpected, "the launcher broke the order of events");
+                tracing::error!(job = %self.job.id(), error = %unexpected, "something broke the order of events");
                 false
             }
         }
@@ -347,40 +330,6 @@ impl Task {
     async fn tell(&mut self, message: ToLauncher) {
         if self.registry.link.send(message).await.is_err() {
             self.lose();
-        }
-    }
-
-    /// Gives back what the job held.
-    async fn close(mut self, waited: bool) {
-        let never_admitted = waited && self.turn.is_none();
-        if never_admitted {
-            self.registry.admitted();
-        }
-        if let Some(feeding) = self.feeding.take() {
-            feeding.abort();
-        }
-        if let Some(writing) = self.writing.take() {
-            writing.abort();
-        }
-        self.registry.link.unregister(&self.job.id);
-        let taken = matches!(self.progress.borrow().end, Some(End::Finished(_))) && !never_admitted;
-        if taken {
-            // Gone with the launcher if that fails; there is nothing to add.
-            self.tell_over().await;
-        } else if let Err(error) = std::fs::remove_dir_all(&self.job.log)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(job = %self.job.id, %error, "failed to remove the log of a job that was not taken");
-        }
-        drop(self.writer.take());
-        drop(self.turn.take());
-        let registry = Arc::clone(&self.registry);
-        registry.ended(&self.job).await;
-    }
-
-    async fn tell_over(&self) {
-        if self.registry.link.send(ToLauncher::Acknowledge { job: self.job.id.clone() }).await.is_err() {
-            tracing::debug!(job = %self.job.id, "no launcher to acknowledge to");
         }
     }
 }
