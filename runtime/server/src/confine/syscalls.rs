@@ -84,6 +84,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("fsync", "the same, and new names in directories"),
     ("geteuid", "SQLite gives its files away only as root"),
     ("readlink", "SQLite resolves the path of the state directory"),
+    ("getcwd", "SQLite makes its paths absolute"),
     ("flock", "one server for one state directory"),
     ("memfd_create", "messages to the launcher above 64 KiB"),
 ];
