@@ -9,6 +9,8 @@
 //! own: on the stream it would stand behind stdin that the job does not read.
 
 mod call;
+mod ending;
+mod events;
 mod feed;
 mod keys;
 mod line;
@@ -16,16 +18,14 @@ mod record;
 
 use std::time::Duration;
 
-use runtime_proto::v1::{
-    AttachStart, CancelInput, CancelRequest, Job, JobInput, JobState, Resize, job_input,
-};
+use runtime_proto::v1::{AttachStart, CancelRequest, JobInput, Resize, job_input};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 
 use crate::error::Error;
 use crate::screen::{Look, Screen};
-use crate::signals::{self, Signals, Wish};
+use crate::signals::Signals;
 use crate::stdio::WriteFailure;
 use crate::{stdio, terminal};
 pub use call::Call;
@@ -188,130 +188,6 @@ impl Session {
     }
 
     /// Whether the session goes on.
-    fn on_event(&mut self, event: Event) -> bool {
-        if !matches!(event, Event::Accepted(_) | Event::Job(_)) {
-            self.line.progress();
-        }
-        match event {
-            Event::Accepted(id) => {
-                self.record.job_id = Some(id);
-                self.on_taken();
-            }
-            Event::Job(job) => self.on_job(*job),
-            Event::Started(started) => self.record.started = Some(started),
-            Event::Output(chunk) => {
-                let taken = self.screen.take(chunk);
-                self.record.fail_if(taken);
-            }
-            Event::Gap(gap) => {
-                let skipped = self.screen.skip(&gap);
-                self.record.fail_if(skipped);
-            }
-            Event::Finished(finished) => {
-                self.record.finished = Some(*finished);
-                return false;
-            }
-            Event::Planned(plan) => {
-                self.record.planned = Some(plan);
-                return false;
-            }
-            Event::Nothing => {}
-        }
-        true
-    }
-
-    /// The job is the daemon's: stdin, our terminal and a cancel may go to it.
-    fn on_taken(&mut self) {
-        self.leave_at = None;
-        let started = self.feed.start();
-        self.record.fail_if(started);
-        if let Some(terminal) = &mut self.terminal {
-            let entered = terminal.enter();
-            self.size = terminal.size();
-            self.record.fail_if(entered);
-        }
-        if let Some(request) = self.cancel.take() {
-            self.cancel(&request.reason, request.kill);
-        } else if let Some(signal) = self.record.signal {
-            self.cancel(signals::reason(signal), false);
-        }
-    }
-
-    /// The first message of `Attach`, also after a broken connection.
-    fn on_job(&mut self, job: Job) {
-        let again = self.record.job_id.is_some();
-        self.record.job_id = Some(job.job_id.clone());
-        self.record.see(&job);
-        if job.state() != JobState::Finished {
-            self.on_taken();
-        }
-        if again && !self.feed.survives(&job) {
-            self.feed.stop();
-            self.record.fail(Error::StdinCut { job: job.job_id });
-            self.cancel("stdin was cut by a lost connection", false);
-        }
-    }
-
-    /// Whether the session goes on, without a stream.
-    fn on_status(&mut self, status: &Status) -> bool {
-        let taken = self.record.job_id.is_some();
-        if self.line.can_return()
-            && is_broken(status, taken)
-            && !self.line.is_worn_out()
-            && self.leave_at.is_none()
-        {
-            self.line.broke();
-            return true;
-        }
-        let error = match taken {
-            true if is_broken(status, true) => self.lost(status.message()),
-            _ => crate::client::refused(status),
-        };
-        self.record.fail(error);
-        false
-    }
-
-    fn lost(&self, why: &str) -> Error {
-        match &self.record.job_id {
-            Some(job) => Error::ConnectionLost { job: job.clone(), why: why.to_owned() },
-            None => Error::Unanswered { why: why.to_owned() },
-        }
-    }
-
-    /// Whether the session goes on. Before the job is taken a signal asks for its end and leaves soon, at the third it leaves in
-    /// any case: the daemon then cancels.
-    fn on_signal(&mut self, signal: i32, connected: bool) -> bool {
-        let earlier = self.signals_seen;
-        self.signals_seen += 1;
-        self.record.signal.get_or_insert(signal);
-        let kill = signals::wish(signal, earlier) == Wish::Kill;
-        if self.record.job_id.is_some() && !(earlier >= 2 && kill) {
-            self.cancel(signals::reason(signal), kill);
-            return true;
-        }
-        let cancel = CancelInput { reason: signals::reason(signal).to_owned(), kill: false };
-        let input = JobInput { input: Some(job_input::Input::Cancel(cancel)) };
-        let asked = self.record.job_id.is_none() && connected && earlier == 0 && self.line.can_return();
-        self.leave_at = (asked && self.inputs.try_send(input).is_ok()).then(|| Instant::now() + LEAVE_AFTER);
-        self.leave_at.is_some()
-    }
-
-    fn on_written(&mut self, done: Result<(), WriteFailure>) {
-        self.screen.close();
-        match done {
-            Err(WriteFailure::ReaderGone) => {
-                self.record.reader_gone = true;
-                self.cancel("the reader of the output went away", false);
-            }
-            Err(WriteFailure::Failed(error)) => {
-                self.record.fail(error);
-                self.cancel("the output could not be written", false);
-            }
-            Ok(()) => {}
-        }
-    }
-
-    /// Whether the session goes on.
     fn on_fed(&mut self, fed: Fed) -> bool {
         match fed {
             Fed::Bytes => {}
@@ -330,41 +206,6 @@ impl Session {
             Some(size) => Some(JobInput { input: Some(job_input::Input::Resize(size)) }),
             None => self.feed.send(),
         }
-    }
-
-    fn cancel(&mut self, reason: &str, kill: bool) {
-        let Some(job_id) = self.record.job_id.clone() else { return };
-        let mut client = self.line.jobs();
-        let request = CancelRequest { job_id, reason: reason.to_owned(), kill };
-        self.cancel = Some(request.clone());
-        self.cancels.spawn(async move { client.cancel(request).await.map(drop) });
-    }
-
-    fn on_cancelled(&mut self, cancelled: Result<Result<(), Status>, tokio::task::JoinError>) {
-        match cancelled {
-            // It is asked for again when the connection is back.
-            Ok(Err(status)) if self.line.can_return() && is_broken(&status, true) => {}
-            Ok(Err(status)) => self.record.fail(crate::client::refused(&status)),
-            Ok(Ok(())) | Err(_) => {}
-        }
-    }
-
-    /// Gives the terminal back and waits for the writer, unless a signal says that nobody wants the rest.
-    async fn flush(self, signals: &mut Signals) -> Record {
-        let Session { screen, mut record, terminal, .. } = self;
-        if let (Some(signal), None, None) = (record.signal, &record.finished, &record.error) {
-            record.fail(Error::Stopped { signal });
-        }
-        tokio::select! {
-            flushed = screen.flush() => match flushed {
-                Err(WriteFailure::ReaderGone) => record.reader_gone = true,
-                Err(WriteFailure::Failed(error)) => record.fail(error),
-                Ok(()) => {}
-            },
-            signal = signals.next() => record.fail(Error::Stopped { signal }),
-        }
-        drop(terminal);
-        record
     }
 }
 

@@ -136,7 +136,7 @@ impl Daemon {
                 .map(Box::new)
                 .map(Either::Job)
                 .into_iter()
-                .chain(scene.events.into_iter().map(Either::Event));
+                .chain(scene.events.into_iter().map(Box::new).map(Either::Event));
             for event in events {
                 if send.send(Ok(answer(event))).await.is_err() {
                     return;
@@ -152,13 +152,13 @@ impl Daemon {
                     while !daemon.has_end() {
                         daemon.fed.notified().await;
                     }
-                    Ok(answer(Either::Event(exited())))
+                    Ok(answer(Either::Event(Box::new(exited()))))
                 }
                 Until::Cancelled => {
                     daemon.cancelled.notified().await;
-                    Ok(answer(Either::Event(finished(
-                        outcome::Cause::Cancelled(CancelledOutcome::default()),
-                    ))))
+                    Ok(answer(Either::Event(Box::new(finished(outcome::Cause::Cancelled(
+                        CancelledOutcome::default(),
+                    ))))))
                 }
             };
             drop(send.send(last).await);
@@ -174,7 +174,7 @@ impl Daemon {
 /// What a scene says, in either call.
 enum Either {
     Job(Box<Job>),
-    Event(run_response::Event),
+    Event(Box<run_response::Event>),
 }
 
 /// The inputs behind the first message.
@@ -217,7 +217,7 @@ impl JobService for Daemon {
             _ => None,
         });
         self.play(inputs, |event| match event {
-            Either::Event(event) => RunResponse { event: Some(event) },
+            Either::Event(event) => RunResponse { event: Some(*event) },
             Either::Job(_) => RunResponse { event: None },
         })
     }
@@ -241,17 +241,7 @@ impl JobService for Daemon {
         self.play(inputs, |event| AttachResponse {
             event: match event {
                 Either::Job(job) => Some(attach_response::Event::Job(*job)),
-                Either::Event(run_response::Event::Started(started)) => {
-                    Some(attach_response::Event::Started(started))
-                }
-                Either::Event(run_response::Event::Output(chunk)) => {
-                    Some(attach_response::Event::Output(chunk))
-                }
-                Either::Event(run_response::Event::Gap(gap)) => Some(attach_response::Event::Gap(gap)),
-                Either::Event(run_response::Event::Finished(end)) => {
-                    Some(attach_response::Event::Finished(end))
-                }
-                Either::Event(_) => None,
+                Either::Event(event) => of_attach(*event),
             },
         })
     }
@@ -295,6 +285,16 @@ impl JobService for Daemon {
 
     async fn delete(&self, _: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
         Err(Status::unimplemented("not in this play"))
+    }
+}
+
+fn of_attach(event: run_response::Event) -> Option<attach_response::Event> {
+    match event {
+        run_response::Event::Started(started) => Some(attach_response::Event::Started(started)),
+        run_response::Event::Output(chunk) => Some(attach_response::Event::Output(chunk)),
+        run_response::Event::Gap(gap) => Some(attach_response::Event::Gap(gap)),
+        run_response::Event::Finished(end) => Some(attach_response::Event::Finished(end)),
+        _ => None,
     }
 }
 
