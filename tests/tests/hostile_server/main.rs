@@ -5,6 +5,7 @@ mod links;
 mod messages;
 mod play;
 mod rights;
+mod starts;
 mod successors;
 
 /// Makes two tests of a story: as root and as an ordinary user.

@@ -75,7 +75,8 @@ fn a_server_cannot_start_more_jobs_than_the_policy_says(stage: &Stage) {
 fn a_server_cannot_reach_jobs_that_are_not_there(stage: &Stage) {
     let play = Play::start(stage, "strangers");
     assert!(play.heard("victim: started"), "{:#?}", play.said);
-    assert_eq!(play.value("victim"), "Signalled { signal: 9, core_dumped: false }");
+    let victim = play.value("victim");
+    assert!(victim.starts_with("Signalled { signal: 9, core_dumped: false") && victim.contains("a client asked"), "{victim}");
     play.end_well();
 }
 

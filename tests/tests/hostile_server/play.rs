@@ -41,15 +41,28 @@ pub struct Ended {
 impl Play {
     /// Starts the scenario and waits until the server has tried everything, or is about to.
     pub fn start(stage: &Stage, scenario: &str) -> Play {
+        Play::start_with(stage, &[scenario], &[])
+    }
+
+    /// The same with faults, and with variables.
+    pub fn start_with(stage: &Stage, args: &[&str], variables: &[(&str, &str)]) -> Play {
         let mut traces = Traces::before();
         let mut command = stage.command(stage.program("hostile"));
-        command.arg(scenario).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(args).envs(variables.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let said = lines.by_ref().map(Result::unwrap).take_while(|line| line != "ready").collect::<Vec<_>>();
         traces.note(child.id());
         let stdin = child.stdin.take();
         Play { child, stdin, lines, traces, said }
+    }
+
+    /// Lets the server go on until it is ready for more, and hears it.
+    pub fn go_on(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        self.said.extend(self.lines.by_ref().map(Result::unwrap).take_while(|line| line != "ready"));
+        self.traces.note(self.child.id());
     }
 
     /// Whether the server said this.

@@ -10,7 +10,10 @@ use runtime_plan::{
     outcome::{ExitReport, LimitHit, Outcome, Usage},
 };
 use runtime_sys::{Error, pidfd, poll, proc, time};
-use std::{os::fd::AsFd, time::Duration};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 /// How long an init may take to end when there is no loop any more.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -52,14 +55,13 @@ impl Launcher {
         );
         say(&text);
         cleanup_errors.push(text);
-        if let Ok(init) = job.init_pidfd.try_clone() {
-            self.quarantine.insert(Held::new(job.id.clone(), Some((serial, init)), job.group.take(), job.slot));
-        }
-        self.report(job, judged, cleanup_errors);
+        let (id, group, slot) = (job.id.clone(), job.group.take(), job.slot);
+        let init = self.report(job, judged, cleanup_errors);
+        self.quarantine.insert(Held::new(id, Some((serial, init)), group, slot));
     }
 
-    /// Tells how a job ended, and keeps that until it is acknowledged.
-    fn report(&mut self, job: Job, judged: Judged, cleanup_errors: Vec<String>) {
+    /// Tells how a job ended, and keeps that until it is acknowledged. Gives its init back.
+    fn report(&mut self, job: Job, judged: Judged, cleanup_errors: Vec<String>) -> OwnedFd {
         let Judged { outcome, limits_hit, usage } = judged;
         let serial = job.serial;
         let report = ExitReport { outcome, limits_hit, usage, cleanup_errors };
@@ -76,6 +78,7 @@ impl Launcher {
         self.tell_encoded_of(serial, finished.clone());
         let ended = Ended { id: job.id, record: job.record, pipes, stdio: job.stdio, started, finished };
         self.ended.insert(serial, ended);
+        job.init_pidfd
     }
 
     /// Ends a job now, and waits for that: when there is no loop any more.

@@ -26,7 +26,7 @@ pub struct Link {
     test: UnixStream,
     buffer: Vec<u8>,
     /// Pipes of jobs, kept open as a server would.
-    pipes: Vec<OwnedFd>,
+    pub pipes: Vec<OwnedFd>,
 }
 
 impl Link {

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(scenario) if successors::ALL.contains(&scenario) => start_daemon(scenario),
-        Some(scenario) => start(scenario),
+        Some(scenario) if args.len() > 2 => start(scenario, &args[2..]),
+        Some(scenario) => start(scenario, &[]),
         None => ExitCode::from(2),
     }
 }
@@ -63,7 +64,8 @@ fn value(args: &[String], flag: &str) -> String {
     args[place + 1].clone()
 }
 
-fn start(scenario: &str) -> ExitCode {
+/// `faults` are as `serve --fault` takes them.
+fn start(scenario: &str, faults: &[String]) -> ExitCode {
     let (connection, ours) = socket::stream_pair().expect("a connection");
     let (lifeline, our_life) = pipe::pipe().expect("a lifeline");
     let (fatal, fatal_end) = pipe::pipe().expect("a pipe for a fatal error");
@@ -79,7 +81,8 @@ fn start(scenario: &str) -> ExitCode {
                 policies_dir: None,
                 server_args,
                 drain_timeout: Duration::ZERO,
-                faults: Vec::new(),
+                store_version: 1,
+                faults: faults.iter().map(|text| fault_option(text)).collect(),
             }))
         }
         Cloned::Parent { pidfd, .. } => {
@@ -92,6 +95,10 @@ fn start(scenario: &str) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn fault_option(text: &str) -> launcher::FaultOption {
+    launcher::FaultOption { text: text.to_owned(), fault: runtime_plan::fault::parse(text).expect("a fault") }
 }
 
 /// The same in the form of a daemon.
@@ -119,6 +126,7 @@ fn start_daemon(scenario: &str) -> ExitCode {
                 policies_dir: None,
                 server_args: vec!["--scenario".to_owned(), scenario.to_owned()],
                 drain_timeout: Duration::ZERO,
+                store_version: 1,
                 faults: Vec::new(),
             }))
         }

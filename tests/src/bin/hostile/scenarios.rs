@@ -18,6 +18,8 @@ use std::{
 
 /// signal(7).
 const SIGKILL: i32 = 9;
+/// signal(7).
+const SIGUSR1: i32 = 10;
 /// Starts in a flood.
 const FLOOD: usize = 10_000;
 
@@ -34,6 +36,10 @@ pub fn play(scenario: &str, mut link: Link) {
         "strangers" => strangers(&mut link),
         "deaf" => deaf(&mut link),
         "reach" => reach(&mut link),
+        "one_start" => one_start(&mut link),
+        "memory" => memory(&mut link),
+        "signals" => signals(&mut link),
+        "frozen" => frozen(&mut link),
         "hang_up" => hang_up(link),
         "exit" => running_then(&mut link, || {}),
         "killed" => running_then(&mut link, kill_itself),
@@ -322,6 +328,71 @@ fn reach(link: &mut Link) {
     link.say(&format!("neighbour: {said}"));
     reach::try_everything(link);
     link.prove_alive("after-reaching");
+    link.wait_for_go();
+    link.stay()
+}
+
+/// One job, in a launcher where something goes wrong.
+fn one_start(link: &mut Link) {
+    link.greet();
+    let said = link.start("broken", spec(&["true"]));
+    link.say(&format!("broken: {said}"));
+    link.wait_for_go();
+    link.stay()
+}
+
+/// Two jobs that take 16 MiB, of which the second is struck.
+fn memory(link: &mut Link) {
+    link.greet();
+    for id in ["spared", "struck"] {
+        let take = "head -c 16777216 /dev/zero | sort -z > /dev/null; echo $?";
+        let said = link.start(id, spec(&["sh", "-c", &format!("sleep 0.3; {take}")]));
+        let outcome = if said == "started" { link.finish(id).outcome } else { panic!("{said}") };
+        link.say(&format!("{id}: {outcome:?}"));
+    }
+    link.wait_for_go();
+    link.stay()
+}
+
+/// A signal to the leader alone, then to every process: its children are in sessions of their own.
+fn signals(link: &mut Link) {
+    link.greet();
+    let child = "setsid sh -c 'trap \"echo child >&2\" USR1; while :; do sleep 0.05; done' &";
+    let leader = "trap 'echo leader >&2' USR1; while :; do sleep 0.05; done";
+    let said = link.start("family", spec(&["sh", "-c", &format!("{child} {child} {leader}")]));
+    link.say(&format!("family: {said}"));
+    let mut stderr = fs::File::from(link.pipes.pop().expect("stderr is the last"));
+    // The traps have to be set first.
+    std::thread::sleep(Duration::from_secs(1));
+    for (all, voices) in [(false, 1), (true, 3)] {
+        link.tell(&ToLauncher::Signal { job: job("family"), signal: SIGUSR1, all });
+        // Shells also tell of what they waited for.
+        let lines = std::iter::from_fn(|| Some(crate::successors::line(&mut stderr)));
+        let own = lines.filter(|line| ["child", "leader"].contains(&line.as_str()));
+        let mut heard: Vec<String> = own.take(voices).collect();
+        heard.sort();
+        link.say(&format!("all {all}: {}", heard.join(" ")));
+    }
+    // Init is not among them: it says how the job came to its end.
+    link.tell(&ToLauncher::Signal { job: job("family"), signal: SIGKILL, all: true });
+    let outcome = link.finish("family").outcome;
+    link.say(&format!("family: {outcome:?}"));
+    link.wait_for_go();
+    link.stay()
+}
+
+/// A job that somebody has frozen does not end when it is killed. Nobody waits for it.
+fn frozen(link: &mut Link) {
+    link.greet();
+    let said = link.start("frozen", spec(&["sleep", "600"]));
+    link.say(&format!("frozen: {said}"));
+    link.wait_for_go();
+    link.tell(&ToLauncher::Cancel { job: job("frozen"), by: "test".into(), reason: "over".into(), kill: true });
+    let report = link.finish("frozen");
+    link.say(&format!("frozen: {:?}", report.outcome));
+    link.say(&format!("left: {}", report.cleanup_errors.join("; ")));
+    link.tell(&ToLauncher::Acknowledge { job: job("frozen") });
+    link.prove_alive("after-frost");
     link.wait_for_go();
     link.stay()
 }

@@ -207,7 +207,7 @@ fn output(job: Adopted, index: usize) -> File {
 }
 
 /// A line, byte by byte: what comes behind it stays in the pipe.
-fn line(from: &mut File) -> String {
+pub fn line(from: &mut File) -> String {
     let mut line = Vec::new();
     let mut byte = [0; 1];
     while from.read(&mut byte).expect("the job writes") == 1 && byte[0] != b'\n' {
