@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use daemon::{DrainArgs, ServeArgs};
 pub use job::{JobArgs, KeepWish, RunArgs, SubmitArgs};
 pub use jobs::{AttachArgs, CancelArgs, InspectArgs, LogsArgs, PsArgs, RmArgs, SignalArgs, WaitArgs};
-pub use upkeep::GcArgs;
+pub use upkeep::{GcArgs, UpgradeArgs};
 
 /// Runs untrusted commands, each in a sandbox of its own, and says how each ended.
 #[derive(Debug, Parser)]
@@ -66,6 +66,8 @@ pub enum Verb {
     Drain(DrainArgs),
     /// Remove what daemons that died left on this host, or list it.
     Gc(GcArgs),
+    /// Put the program on disk in the place of the daemon's; jobs run on.
+    Upgrade(UpgradeArgs),
     /// Sandbox profiles: list, show, check.
     Profile(ProfileArgs),
     /// What each wall needs on this host, and what mends what is missing.

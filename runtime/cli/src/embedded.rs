@@ -60,6 +60,7 @@ impl Embedded {
                     policies_dir: places.policies_dir(),
                     server_args: Vec::new(),
                     drain_timeout: std::time::Duration::ZERO,
+                    store_version: runtime_server::store::VERSION,
                     faults: Vec::new(),
                 }))
             }

@@ -30,6 +30,7 @@ pub use row::{
     ID_BYTES_MAX, KEY_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NUMBER_MAX, RECORD_BYTES_MAX,
     Row, RowState, SPEC_BYTES_MAX, StoredSpec,
 };
+pub use schema::VERSION;
 
 use readers::Readers;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,14 @@
 
 use clap::Args;
 
+/// `runtime upgrade`.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeArgs {
+    /// Wait for at most this long, as 90s or 2min.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: String,
+}
+
 /// `runtime gc`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct GcArgs {

@@ -49,7 +49,9 @@ fn to_json(leftover: &Leftover) -> Value {
         Fate::Stuck(why) => Some(why),
         Fate::Left | Fate::Removed => None,
     };
-    for (key, known) in [("instance", leftover.instance.as_ref()), ("job", leftover.job.as_ref()), ("why", why)] {
+    for (key, known) in
+        [("instance", leftover.instance.as_ref()), ("job", leftover.job.as_ref()), ("why", why)]
+    {
         if let Some(known) = known {
             value[key] = json!(known);
         }

@@ -11,6 +11,7 @@ mod logs;
 mod probe;
 mod profile;
 mod ps;
+mod resume;
 mod rm;
 mod run;
 mod selftest;
@@ -18,6 +19,7 @@ mod serve;
 mod server;
 mod signal;
 mod submit;
+mod upgrade;
 mod wait;
 
 use std::ffi::OsString;
@@ -36,6 +38,12 @@ pub fn dispatch(argv: Vec<OsString>) -> ExitCode {
     // The hidden verbs are for our own processes, which know what to write.
     if argv.get(1).is_some_and(|verb| verb == "__server") {
         return server::serve(&argv[2..]);
+    }
+    if argv.get(1).is_some_and(|verb| verb == resume::RESUME) {
+        return resume::resume(&argv[2..]);
+    }
+    if argv.get(1).is_some_and(|verb| verb == resume::CHECK) {
+        return resume::check(&argv[2..]);
     }
     if argv.get(1).is_some_and(|verb| verb == runtime_probes::VERB) {
         return probe::probe(&argv[2..]);
@@ -69,6 +77,7 @@ fn act(cli: Cli) -> Result<u8, Error> {
         Verb::Rm(args) => rm::rm(global, args),
         Verb::Drain(args) => drain::drain(global, &args),
         Verb::Gc(args) => gc::gc(global, args),
+        Verb::Upgrade(args) => upgrade::upgrade(global, &args),
         Verb::Profile(args) => profile::profile(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Selftest(args) => selftest::selftest(global, &args),

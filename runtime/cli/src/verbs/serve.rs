@@ -44,6 +44,7 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
         policies_dir: args.policies.or_else(|| surroundings.policies_dir()),
         server_args: settings.server_args,
         drain_timeout: settings.drain_timeout,
+        store_version: runtime_server::store::VERSION,
         faults: settings.faults,
     });
     // The launcher takes them away at its end, but not where it could not even start.

@@ -64,7 +64,7 @@ impl Host {
     fn write_status(&self, pid: u32, state: char, pending: bool, uid: u32) {
         let mask = if pending { "0000000000000100" } else { "0000000000000000" };
         let text = format!(
-            "Name:\tsleep\nState:\t{state} (x)\nPPid:\t1\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nSigPnd:\t{mask}\nShdPnd:\t{mask}\n"
+            "Name:\tsleep\nState:\t{state} (x)\nPPid:\t1\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nSigPnd:\t{mask}\nShdPnd:\t{mask}\nSigBlk:\t0\n"
         );
         let directory = self.place.path().join("proc").join(pid.to_string());
         fs::create_dir_all(&directory).unwrap();
@@ -222,7 +222,8 @@ fn a_process_with_a_dead_launchers_id_is_found_unless_a_launcher_is_above_it() {
     assert_eq!(names(&found), [("process", Some("00000000000000cc"), Some("job-9")), ("lease", None, None)]);
     drop(found);
     // Its parent is a launcher.
-    let launcher = "Name:\truntime\nState:\tS (x)\nPPid:\t0\nUid:\t0\t0\t0\t0\nSigPnd:\t0\nShdPnd:\t0\n";
+    let launcher =
+        "Name:\truntime\nState:\tS (x)\nPPid:\t0\nUid:\t0\t0\t0\t0\nSigPnd:\t0\nShdPnd:\t0\nSigBlk:\t0\n";
     fs::create_dir_all(host.place.path().join("proc/1")).unwrap();
     fs::write(host.place.path().join("proc/1/status"), launcher).unwrap();
     assert_eq!(names(&host.find()), [("lease", None, None)]);

@@ -70,6 +70,11 @@ impl EndedJobs {
         self.jobs.get(&serial)
     }
 
+    /// All, by age.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Ended)> {
+        self.jobs.iter().map(|(serial, ended)| (*serial, ended))
+    }
+
     /// The first serial from `from` to `until`.
     pub fn first_in(&self, from: u64, until: u64) -> Option<u64> {
         (from <= until).then(|| self.jobs.range(from..=until).next().map(|(serial, _)| *serial)).flatten()

@@ -4,7 +4,7 @@ use crate::{
     frame::{self, FrameError},
     inside::step::{RECORD_BYTES, Record},
     launcher::{
-        Launcher, LauncherError, SIGHUP, faults, job::Job, kernel, quarantine::STUCK_AFTER, report, say::say,
+        Launcher, LauncherError, SIGHUP, SIGUSR2, faults, job::Job, kernel, quarantine::STUCK_AFTER, report, say::say,
     },
 };
 use runtime_plan::link::{self, JobId, ToLauncher, ToServer};
@@ -14,7 +14,7 @@ use runtime_sys::{
     socket, time,
 };
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub const ZYGOTE: u64 = 2;
 pub const SIGNALS: u64 = 3;
 /// The caller's life.
 pub const LIFELINE: u64 = 4;
+/// The program on disk answers whether it can take our place.
+pub const UPGRADE: u64 = 5;
 /// From here on: a job's serial times the number of kinds, plus the kind.
 const FIRST_JOB: u64 = 8;
 const KINDS: u64 = 4;
@@ -76,6 +78,7 @@ impl Launcher {
             ZYGOTE => Err(LauncherError::ZygoteDied),
             SIGNALS => self.read_signals(),
             LIFELINE => self.caller_ended(),
+            UPGRADE => self.check_answered(),
             token => {
                 let serial = (token - FIRST_JOB) / KINDS;
                 match (token - FIRST_JOB) % KINDS {
@@ -90,13 +93,14 @@ impl Launcher {
 
     fn next_deadline(&self) -> Option<Duration> {
         let jobs = self.jobs.values().filter_map(Job::next_deadline);
-        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).chain(self.quarantine.deadline()).min()
+        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).chain(self.quarantine.deadline()).chain(self.upgrade_deadline()).min()
     }
 
     fn read_signals(&mut self) -> Result<(), LauncherError> {
         while let Some(signal) = self.signals.read().map_err(kernel("read a signal"))? {
             match signal.signal {
                 SIGHUP => self.reload(),
+                SIGUSR2 => self.begin_upgrade(),
                 number => self.signal_to_end(number)?,
             }
         }
@@ -178,10 +182,16 @@ impl Launcher {
         }
     }
 
+    /// Has the end of an init told.
+    pub fn watch_init(&self, serial: u64, init: BorrowedFd<'_>) -> Result<(), Error> {
+        let read = Interest { read: true, ..Interest::default() };
+        self.epoll.add(init, FIRST_JOB + serial * KINDS + INIT, read)
+    }
+
     fn watch(&self, job: &Job) -> Result<(), Error> {
         let read = Interest { read: true, ..Interest::default() };
         let token = |kind| FIRST_JOB + job.serial * KINDS + kind;
-        self.epoll.add(job.init_pidfd.as_fd(), token(INIT), read)?;
+        self.watch_init(job.serial, job.init_pidfd.as_fd())?;
         if let Some(socket) = &job.socket {
             self.epoll.add(socket.as_fd(), token(RECORDS), read)?;
         }
@@ -326,6 +336,7 @@ impl Launcher {
             self.job_is_due(serial, now);
         }
         self.check_quarantine(now);
+        self.check_upgrade(now);
         self.check_succession(now)?;
         self.check_shutdown(now)
     }

@@ -28,6 +28,7 @@ mod state_dir;
 mod stdio;
 mod succession;
 mod trees;
+pub mod upgrade;
 mod usage;
 mod verdict;
 
@@ -40,7 +41,7 @@ use job::Job;
 use options::kernel;
 pub use options::{Directory, FaultOption, LauncherError, Mode, Options, UnixListener};
 use faults::Faults;
-use places::{Instance, Slots};
+use places::{Instance, Owns, ServerUid, Slots};
 use quarantine::Quarantine;
 use reload::Sources;
 use runtime_plan::{
@@ -68,6 +69,7 @@ use spawn::Recipe;
 use start::Compiled;
 use stdio::Pipes;
 use succession::Succession;
+use upgrade::Origin;
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
@@ -116,6 +118,8 @@ pub struct Launcher {
     serial: u64,
     ending: Option<Shutdown>,
     quiet: bool,
+    origin: Origin,
+    upgrade: Option<upgrade::Running>,
 }
 
 /// Becomes the launcher of this process and stays so until everything is over. Returns the exit status.
@@ -165,10 +169,20 @@ fn serve(options: Options) -> Result<(), LauncherError> {
         Mode::Embedded { .. } => Vec::new(),
     };
     let led = lead(proof, zygote, options, &run_dir, &group_facts);
-    unlink(&paths);
+    close(led, &paths, &run_dir, &group_facts)
+}
+
+/// What remains to be done when there is no launcher any more.
+fn close(
+    led: Result<(), LauncherError>,
+    sockets: &[PathBuf],
+    run_dir: &Path,
+    group_facts: &cgroup::Facts,
+) -> Result<(), LauncherError> {
+    unlink(sockets);
     // Of a launcher that failed on its way nothing is held any more, so it is swept like a dead one.
-    let swept = if led.is_err() { gc::sweep(&run_dir, &group_facts).failed } else { Vec::new() };
-    for error in swept.into_iter().chain(places::tidy(&run_dir).err().map(|error| error.to_string())) {
+    let swept = if led.is_err() { gc::sweep(run_dir, group_facts).failed } else { Vec::new() };
+    for error in swept.into_iter().chain(places::tidy(run_dir).err().map(|error| error.to_string())) {
         say(&format!("failed to clean up: {error}"));
     }
     led
@@ -254,8 +268,8 @@ fn assemble(
     options: Options,
     findings: (Vec<Finding>, bool),
 ) -> Result<Launcher, LauncherError> {
-    // TERM and INT end us, HUP is for reloading; a child's end is told by its pidfd.
-    let signals = SignalFd::new(&[SIGTERM, SIGINT, SIGHUP]).map_err(kernel("catch signals"))?;
+    let origin = Origin::of(&options)?;
+    let signals = SignalFd::new(SIGNALS).map_err(kernel("catch signals"))?;
     let quiet = matches!(options.mode, Mode::Embedded { .. });
     let identity = LauncherId {
         instance: instance.name.clone(),
@@ -267,6 +281,15 @@ fn assemble(
     let rootful_uid = slots.as_ref().map(Slots::server_uid);
     let (recipe, kept) =
         Recipe::new(&instance, run_dir, rootful_uid, options.mode, options.server_args, options.faults)?;
+    // Before any job: when we die, whoever cleans up has to know.
+    let (_, _, server_lease) = recipe.parts().3.parts();
+    let leases = slots.iter().map(Slots::lease_path).chain(server_lease.map(ServerUid::lease_path));
+    Owns {
+        sockets: origin.sockets.clone(),
+        state_dir: (!quiet).then(|| origin.state_dir.clone()),
+        leases: leases.map(Path::to_path_buf).collect(),
+    }
+    .write(&instance.path)?;
     let (descriptors_max, _hard) =
         rlimit::get(Resource::Nofile).map_err(kernel("read the limit of open files"))?;
     let epoll = Epoll::new().map_err(kernel("make an epoll"))?;
@@ -302,6 +325,8 @@ fn assemble(
         serial: 0,
         ending: None,
         quiet,
+        origin,
+        upgrade: None,
     };
     launcher.watch_all().map_err(kernel("watch our own processes"))?;
     launcher.start_server().map_err(kernel("start the server"))?;
@@ -319,6 +344,10 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 /// signal(7).
 const SIGTERM: i32 = 15;
+/// signal(7).
+const SIGUSR2: i32 = 12;
+/// TERM and INT end us, HUP is for reloading, USR2 for another program in our place; a child's end is told by its pidfd.
+const SIGNALS: &[i32] = &[SIGTERM, SIGINT, SIGHUP, SIGUSR2];
 
 impl Launcher {
     /// What the operator's files say, for the server.

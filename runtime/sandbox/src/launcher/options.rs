@@ -2,7 +2,7 @@
 
 use crate::{
     host,
-    launcher::{places::PlaceError, settings, state_dir::StateDirError},
+    launcher::{places::PlaceError, settings, state_dir::StateDirError, upgrade},
 };
 use runtime_plan::{fault::Fault, link};
 use runtime_sys::Error;
@@ -21,6 +21,8 @@ pub struct Options {
     pub server_args: Vec<String>,
     /// How long jobs that run may go on after a TERM; zero cancels them at once.
     pub drain_timeout: Duration,
+    /// Version of the store that the server of this program writes.
+    pub store_version: u32,
     /// What goes wrong on purpose. Refused where strangers may connect.
     pub faults: Vec<FaultOption>,
 }
@@ -122,6 +124,9 @@ pub enum LauncherError {
     /// The zygote is gone.
     #[error("the zygote ended by itself; all jobs were ended")]
     ZygoteDied,
+    /// Our own state, for another program of this process or from one.
+    #[error("failed to hand our state on: {0}")]
+    State(upgrade::StateError),
     /// The server does not speak our version.
     #[error("the server speaks version {0} of the link, the launcher {version}; start both from one binary", version = link::VERSION)]
     Version(u32),

@@ -42,6 +42,11 @@ impl Held {
         Held { job, init, group, slot, next: time::monotonic_now() + PAUSE_MIN, pause: PAUSE_MIN }
     }
 
+    /// What the next program of this process needs to hold it on.
+    pub fn parts(&self) -> (&JobId, Option<&(u64, OwnedFd)>, Option<&JobGroup>, Option<Slot>) {
+        (&self.job, self.init.as_ref(), self.group.as_ref(), self.slot)
+    }
+
     /// Tries to let go of it. True when nothing is left but the host ids.
     fn is_gone(&mut self) -> Result<bool, Error> {
         if let Some((_, init)) = &self.init {
@@ -83,6 +88,11 @@ impl Quarantine {
     /// Keeps something.
     pub fn insert(&mut self, held: Held) {
         self.held.push(held);
+    }
+
+    /// All of it.
+    pub fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter()
     }
 
     /// Whether there is nothing.

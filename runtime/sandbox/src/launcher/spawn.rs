@@ -102,6 +102,23 @@ impl Recipe {
         )
     }
 
+    /// What the next program of this process needs to start servers likewise: arguments, listening sockets, faults, state directory. What
+    /// goes to the first server only is gone by then.
+    pub(super) fn parts(&self) -> (&[String], &[OwnedFd], &[FaultOption], &StateDir) {
+        (&self.arguments, &self.fds, &self.faults, &self.state_dir)
+    }
+
+    /// A recipe from [`Recipe::parts`]. The sockets have the numbers that they had, for the arguments tell them.
+    pub(super) fn restore(
+        arguments: Vec<String>,
+        fds: Vec<OwnedFd>,
+        faults: Vec<FaultOption>,
+        state_dir: StateDir,
+    ) -> Recipe {
+        let uid = state_dir.server_uid();
+        Recipe { arguments, fds, once: Vec::new(), faults, uid, state_dir }
+    }
+
     /// Gives the state directory back.
     pub fn release(&mut self) -> Result<(), LauncherError> {
         Ok(self.state_dir.release()?)

@@ -118,6 +118,16 @@ impl StateDir {
         self.uid
     }
 
+    /// What the next program of this process needs to hold it on: the directory, the server's uid, and its lease.
+    pub(super) fn parts(&self) -> (&File, Option<u32>, Option<&ServerUid>) {
+        (&self.directory, self.uid, self.lease.as_ref())
+    }
+
+    /// A directory that an earlier program of this process took, from its [`StateDir::parts`].
+    pub(super) fn restore(directory: File, uid: Option<u32>, lease: Option<ServerUid>) -> StateDir {
+        StateDir { directory, uid, lease }
+    }
+
     /// Gives the server's uid back, once the server is gone.
     ///
     /// # Errors

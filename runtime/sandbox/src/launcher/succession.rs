@@ -69,6 +69,11 @@ impl Succession {
         [self.start_at, self.kill_at, retiring].into_iter().flatten().min()
     }
 
+    /// After `generation` servers of an earlier program of this process, the last of which made room.
+    pub fn resumed(generation: u32) -> Succession {
+        Succession { generation, has_served: true, ..Succession::default() }
+    }
+
     /// Whether the first server is still on its way up.
     pub fn is_first(&self) -> bool {
         !self.has_served

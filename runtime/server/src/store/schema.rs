@@ -11,6 +11,9 @@ const APPLICATION_ID: i64 = 0x7274_6a62;
 /// Entry n makes schema n + 1 of schema n.
 pub(super) const MIGRATIONS: &[&str] = &[FIRST];
 
+/// Version of the schema that this program writes. A program with a lower one refuses the file.
+pub const VERSION: u32 = MIGRATIONS.len() as u32;
+
 /// `tag` holds a line for each label, and one with an empty name for the profile, so that a list with such a filter
 /// reads what it returns and no more. `tally` holds sums, so that counting reads a few lines.
 const FIRST: &str = "

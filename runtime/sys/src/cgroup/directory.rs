@@ -135,6 +135,11 @@ pub(super) fn sum_nested(text: &str, key: &str) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// The last part of a group's path, which we have checked when it was made.
+pub(super) fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Makes a directory that did not exist.
 pub(super) fn create(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(|error| from_io("mkdir cgroup", &error))

@@ -115,6 +115,9 @@ pub(crate) trait Hierarchy: Debug + Send {
 
 /// The group of one job, in all trees at once.
 pub trait Group: Debug + Send {
+    /// The name that it was made with.
+    fn name(&self) -> String;
+
     /// Which limits are in force.
     fn applied(&self) -> Applied;
 

@@ -454,6 +454,7 @@ fn a_group_that_is_there_is_taken_over_with_its_counters() {
         let child = spawn(&job, sleep_for_ever);
         until("the member", || job.populated().unwrap());
         let applied = job.applied();
+        assert_eq!(job.name(), "job");
         drop(job);
         let taken = instance.open_job("job", applied).unwrap();
         assert_eq!(taken.applied(), applied);

@@ -155,6 +155,10 @@ struct Job {
 }
 
 impl Group for Job {
+    fn name(&self) -> String {
+        directory::name(self.directory.path())
+    }
+
     fn applied(&self) -> Applied {
         self.applied
     }

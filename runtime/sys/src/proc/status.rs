@@ -22,12 +22,20 @@ pub struct Status {
     pub uids: [u32; 4],
     /// SIGKILL was sent and has not taken effect yet.
     pub kill_pending: bool,
+    /// Signals that it blocks: signal N is bit N - 1.
+    pub blocked: u64,
 }
 
 impl Status {
     /// Whether it is gone but for its exit status.
     pub fn is_over(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Whether a signal waits until it is asked for.
+    pub fn blocks(&self, signal: i32) -> bool {
+        u32::try_from(signal)
+            .is_ok_and(|signal| (1..=64).contains(&signal) && self.blocked >> (signal - 1) & 1 == 1)
     }
 }
 
@@ -55,6 +63,7 @@ pub fn status(proc_root: &Path, pid: Pid) -> Result<Status> {
         parent: Pid(parse("read status", Some(field("PPid")?))?),
         uids,
         kill_pending: (mask("SigPnd")? | mask("ShdPnd")?) & KILL_BIT != 0,
+        blocked: mask("SigBlk")?,
     })
 }
 
@@ -78,7 +87,8 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "Name:\tkworker (x)\nUmask:\t0022\nState:\tD (disk sleep)\nTgid:\t7\nPPid:\t2\n\
-        Uid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n";
+        Uid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n\
+        SigBlk:\t8000000000000800\n";
 
     #[test]
     fn a_status_is_read_from_its_lines() {
@@ -88,6 +98,7 @@ mod tests {
         std::fs::write(root.path().join("7/status"), TEXT).unwrap();
         let read = status(root.path(), Pid(7)).unwrap();
         assert_eq!((read.name.as_str(), read.state, read.parent), ("kworker (x)", 'D', Pid(2)));
+        assert!(read.blocks(12) && read.blocks(64) && !read.blocks(13) && !read.blocks(0));
         assert_eq!((read.uids, read.kill_pending, read.is_over()), ([1, 2, 3, 4], true, false));
         assert_eq!(all(root.path()).unwrap(), [Pid(7)]);
         assert_eq!(status(root.path(), Pid(8)).unwrap_err().errno, Errno::ENOENT);

@@ -20,7 +20,7 @@ pub struct Instance {
     /// Its directory.
     pub path: PathBuf,
     run_dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Instance {
@@ -32,14 +32,24 @@ impl Instance {
             make_directory(&instances, 0o711)?;
             let name = random_digits(16)?;
             let path = instances.join(&name);
-            let lock = Instance::lock(&path)?;
-            Ok(lock.map(|lock| Instance { name, path, run_dir: run_dir.to_owned(), _lock: lock }))
+            let lock = Instance::make(&path)?;
+            Ok(lock.map(|lock| Instance { name, path, run_dir: run_dir.to_owned(), lock }))
         })
     }
 
-    fn lock(path: &Path) -> Result<Option<File>, PlaceError> {
+    fn make(path: &Path) -> Result<Option<File>, PlaceError> {
         make_directory(path, 0o711)?;
         lock_file(&path.join("lock"), Absent::Make)
+    }
+
+    /// What the next program of this process needs to hold it on: name, directory, run directory, lock.
+    pub(crate) fn parts(&self) -> (&str, &Path, &Path, &File) {
+        (&self.name, &self.path, &self.run_dir, &self.lock)
+    }
+
+    /// An instance that an earlier program of this process leased, from its [`Instance::parts`].
+    pub(crate) fn restore(name: String, path: PathBuf, run_dir: PathBuf, lock: File) -> Instance {
+        Instance { name, path, run_dir, lock }
     }
 
     /// Removes the directory with all that is in it, and what of the run directory is empty then.

@@ -37,7 +37,7 @@ const PREFERRED_PAUSE: Duration = Duration::from_millis(2);
 pub struct ServerUid {
     uid: u32,
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl ServerUid {
@@ -73,7 +73,7 @@ impl ServerUid {
             make_directory(&directory, 0o711)?;
             lock_file(&path, Absent::MakeNew).map(Some)
         })?;
-        Ok(lock.map(|lock| ServerUid { uid, path, _lock: lock }))
+        Ok(lock.map(|lock| ServerUid { uid, path, lock }))
     }
 
     /// The uid, and the gid as well.
@@ -84,6 +84,16 @@ impl ServerUid {
     /// The file that holds the uid.
     pub fn lease_path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the next program of this process needs to hold the uid on: uid, file, lock.
+    pub(crate) fn parts(&self) -> (u32, &Path, &File) {
+        (self.uid, &self.path, &self.lock)
+    }
+
+    /// A uid that an earlier program of this process leased, from its [`ServerUid::parts`].
+    pub(crate) fn restore(uid: u32, path: PathBuf, lock: File) -> ServerUid {
+        ServerUid { uid, path, lock }
     }
 
     /// The uid that a lease file stands for, by its name.

@@ -26,7 +26,7 @@ pub const BLOCKS_MAX: u32 = 256;
 #[derive(Debug)]
 pub struct Slots {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     first: u32,
     /// Free slots, the longest unused first: an id rests as long as it can before it is used again.
     free: std::collections::VecDeque<u32>,
@@ -65,7 +65,7 @@ impl Slots {
             };
             if let Some(lock) = lock {
                 let first = UID_BASE + block * BLOCK_SLOTS * SLOT_IDS;
-                return Ok(Slots { path, _lock: lock, first, free: (1..BLOCK_SLOTS - 1).collect() });
+                return Ok(Slots { path, lock, first, free: (1..BLOCK_SLOTS - 1).collect() });
             }
         }
         Err(PlaceError::NoBlock)
@@ -74,6 +74,16 @@ impl Slots {
     /// The file that holds the block.
     pub fn lease_path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the next program of this process needs to hold the block on: file, lock, first id, free slots in their order.
+    pub(crate) fn parts(&self) -> (&Path, &File, u32, Vec<u32>) {
+        (&self.path, &self.lock, self.first, self.free.iter().copied().collect())
+    }
+
+    /// A block that an earlier program of this process leased, from its [`Slots::parts`].
+    pub(crate) fn restore(path: PathBuf, lock: File, first: u32, free: Vec<u32>) -> Slots {
+        Slots { path, lock, first, free: free.into() }
     }
 
     /// The ids of a block, by the name of its lease file.

@@ -58,6 +58,10 @@ impl Job {
 }
 
 impl Group for Job {
+    fn name(&self) -> String {
+        self.directories.first().map(|path| directory::name(path)).unwrap_or_default()
+    }
+
     fn applied(&self) -> Applied {
         self.applied
     }
