@@ -56,6 +56,10 @@ deny:
 first-command:
     bash .ci/first-command.sh
 
+# Hundreds of jobs of all kinds while the server is killed a hundred times; repeat one with RUNTIME_CHAOS_SEED=N.
+chaos JOBS="400" KILLS="120":
+    RUNTIME_CHAOS_JOBS={{JOBS}} RUNTIME_CHAOS_KILLS={{KILLS}} cargo nextest run -p runtime-tests --test chaos --retries 0 --success-output final storm
+
 # Everything that a change must pass.
 ci:
     bash .ci/run

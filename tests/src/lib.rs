@@ -3,9 +3,11 @@
 //! A test makes a [`Stage`] (a directory with copies of the programs, a home for the ordinary user), runs the program under
 //! test on it, and drops it. Nothing here asserts what a sandbox does: that is for the tests.
 
+pub mod client;
 mod daemon;
 mod embedded;
 mod processes;
+pub mod reader;
 mod skip;
 mod stage;
 mod stories;

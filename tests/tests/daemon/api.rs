@@ -52,7 +52,7 @@ pub fn spec(script: &str) -> JobSpec {
 /// The first message of `Run`.
 pub fn first(spec: JobSpec) -> RunRequest {
     RunRequest {
-        request: Some(run_request::Request::Start(RunStart { spec: Some(spec), validate_only: false })),
+        request: Some(run_request::Request::Start(RunStart { spec: Some(spec), ..RunStart::default() })),
     }
 }
 
@@ -146,7 +146,7 @@ fn events_come_in_order_and_output_has_no_gap(stage: &Stage) {
 
 fn a_plan_can_be_asked_for(stage: &Stage) {
     with_daemon(stage, |channel| async move {
-        let start = RunStart { spec: Some(spec("exit 0")), validate_only: true };
+        let start = RunStart { spec: Some(spec("exit 0")), validate_only: true, ..RunStart::default() };
         let request = RunRequest { request: Some(run_request::Request::Start(start)) };
         let events = run(&channel, request).await;
         let [Event::Planned(planned)] = events.as_slice() else { panic!("{events:?}") };
