@@ -103,6 +103,17 @@ pub fn enter_own_namespace() -> Result<()> {
     set_private_recursive_root()
 }
 
+/// Moves this process into a mount namespace of its own that follows the old one: what is unmounted there is unmounted here, and no mount made here
+/// shows there.
+///
+/// # Errors
+/// As [`enter_own_namespace`].
+pub fn enter_following_namespace() -> Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).act("unshare mount namespace")?;
+    let change = Change { propagation: libc::MS_SLAVE, ..Change::default() };
+    set_attributes(CWD, c"/", true, &change)
+}
+
 /// Cuts our mount namespace off from others: no mount made here shows elsewhere, nor the other way round.
 pub fn set_private_recursive_root() -> Result<()> {
     let change = Change { propagation: libc::MS_PRIVATE, ..Change::default() };

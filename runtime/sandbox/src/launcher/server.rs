@@ -11,14 +11,14 @@ use runtime_sys::{
     Error, caps,
     clone::{self, Cloned, SingleThreaded},
     error::Errno,
-    file, pidfd,
+    file, mount, pidfd,
     poll::{self, Epoll, Interest},
     process::{self, ExecStrings},
     socket,
 };
 use std::{
     collections::VecDeque,
-    ffi::CString,
+    ffi::{CStr, CString},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     rc::Rc,
 };
@@ -54,6 +54,9 @@ pub struct Start<'a> {
     pub fds: Vec<BorrowedFd<'a>>,
     /// Its working directory, where its state is.
     pub state_dir: BorrowedFd<'a>,
+    /// Where that directory is mounted for the server alone. As root a path to it may lead through directories that only root may enter, and a
+    /// database names its files by their path. `None` when the server can walk there.
+    pub state_place: Option<CString>,
     /// Its uid and gid; `None` without root, where it stays ours.
     pub uid: Option<u32>,
 }
@@ -109,8 +112,10 @@ fn become_server(
 fn shed(start: &Start<'_>, link: BorrowedFd<'_>) -> Result<(), Error> {
     // Out of the terminal's process group: a Ctrl-C is for the launcher to hear.
     process::new_session()?;
-    // By fd: the server's own uid could be shut out by a directory on the way.
-    process::fchdir(start.state_dir)?;
+    match &start.state_place {
+        None => process::fchdir(start.state_dir)?,
+        Some(place) => enter_state_place(start.state_dir, place)?,
+    }
     let kept: Vec<RawFd> =
         start.fds.iter().chain([&link]).map(|fd| fd.as_raw_fd()).chain([0, 1, 2]).collect();
     process::close_all_except(&kept)?;
@@ -131,6 +136,15 @@ fn shed(start: &Start<'_>, link: BorrowedFd<'_>) -> Result<(), Error> {
     process::set_no_new_privs()?;
     // Last, for a change of ids clears it.
     process::set_parent_death_signal_kill()
+}
+
+/// The copy is made before the move: the old namespace's mounts are not ours afterwards.
+fn enter_state_place(state_dir: BorrowedFd<'_>, place: &CStr) -> Result<(), Error> {
+    let tree = mount::clone_tree(state_dir, c"", false)?;
+    mount::enter_following_namespace()?;
+    let root = mount::open_path(None, c"/", false)?;
+    mount::attach(tree.as_fd(), root.as_fd(), place)?;
+    process::chdir(place)
 }
 
 impl Server {

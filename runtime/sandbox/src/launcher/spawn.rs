@@ -8,9 +8,14 @@ use crate::launcher::{
     state_dir::{Owner, StateDir},
 };
 use runtime_plan::fault::Fault;
-use runtime_sys::{Error, clone::SingleThreaded, process};
+use runtime_sys::{Errno, Error, clone::SingleThreaded, process};
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    ffi::CString,
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::DirBuilderExt},
+    },
     path::Path,
 };
 
@@ -82,11 +87,12 @@ impl Recipe {
         Ok((Recipe { arguments, fds, once, faults, uid, state_dir }, kept))
     }
 
-    /// Starts a server.
+    /// Starts a server. `place` is where it may have its state directory mounted.
     ///
     /// # Errors
     /// What the kernel says: no more processes, no more fds.
-    pub fn start(&mut self, proof: &SingleThreaded, first: bool) -> Result<Server, Error> {
+    pub fn start(&mut self, proof: &SingleThreaded, first: bool, place: &Path) -> Result<Server, Error> {
+        let state_place = self.state_dir.is_leased().then(|| make_place(place)).transpose()?;
         let once = std::mem::take(&mut self.once);
         let mut arguments = self.arguments.clone();
         for (flag, fd) in &once {
@@ -96,10 +102,8 @@ impl Recipe {
             arguments.extend(["--fault".to_owned(), fault.text.clone()]);
         }
         let fds = self.fds.iter().chain(once.iter().map(|(_, fd)| fd)).map(AsFd::as_fd).collect();
-        server::start(
-            proof,
-            &server::Start { arguments, fds, state_dir: self.state_dir.fd(), uid: self.uid },
-        )
+        let state_dir = self.state_dir.fd();
+        server::start(proof, &server::Start { arguments, fds, state_dir, state_place, uid: self.uid })
     }
 
     /// What the next program of this process needs to start servers likewise: arguments, listening sockets, faults, state directory. What
@@ -122,6 +126,17 @@ impl Recipe {
     /// Gives the state directory back.
     pub fn release(&mut self) -> Result<(), LauncherError> {
         Ok(self.state_dir.release()?)
+    }
+}
+
+/// A directory to mount something at.
+fn make_place(path: &Path) -> Result<CString, Error> {
+    let failed = |errno| Error { act: "make a place for the state directory", errno };
+    match fs::DirBuilder::new().mode(0o711).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed(Errno(error.raw_os_error().unwrap_or(0))))
+        }
+        _ => CString::new(path.as_os_str().as_bytes()).map_err(|_nul| failed(Errno::EINVAL)),
     }
 }
 

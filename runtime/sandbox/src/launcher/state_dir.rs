@@ -128,6 +128,11 @@ impl StateDir {
         StateDir { directory, uid, lease }
     }
 
+    /// Whether the server has a uid of its own that goes with the directory, which may lie where that uid cannot walk.
+    pub fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// Gives the server's uid back, once the server is gone.
     ///
     /// # Errors

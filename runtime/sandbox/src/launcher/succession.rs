@@ -88,7 +88,8 @@ impl Launcher {
         self.succession.start_at = None;
         self.succession.kill_at = None;
         self.succession.started = time::monotonic_now();
-        let mut server = self.recipe.start(&self.proof, self.succession.generation == 1)?;
+        let place = self.instance.as_ref().map(|instance| instance.path.join("state")).unwrap_or_default();
+        let mut server = self.recipe.start(&self.proof, self.succession.generation == 1, &place)?;
         server.adoption = Some(Adoption::up_to(self.serial));
         if let Err(error) = server.watch(&self.epoll) {
             // Unwatched it would be nobody's.

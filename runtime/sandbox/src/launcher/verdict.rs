@@ -21,6 +21,8 @@ use runtime_sys::{cgroup::Events, error::Errno};
 const SIGKILL: i32 = 9;
 /// signal(7).
 const SIGXCPU: i32 = 24;
+/// The kernel counts for RLIMIT_CPU at its ticks.
+const CPU_SLACK_MS: u64 = 10;
 /// signal(7).
 const SIGSYS: i32 = 31;
 
@@ -110,7 +112,7 @@ fn cpu_time_of_a_process(evidence: &Evidence<'_>) -> Option<LimitHit> {
     let used = evidence.cpu_us? / 1_000;
     let by_kernel = matches!(evidence.exit, Some(ExitStatus::Signalled { signal: SIGXCPU | SIGKILL, .. }));
     let kept_so = matches!(evidence.plan.cpu_time, CpuTimeKeeping::Processes { .. });
-    (by_kernel && kept_so && used >= allowed).then(|| LimitHit {
+    (by_kernel && kept_so && used + CPU_SLACK_MS >= allowed).then(|| LimitHit {
         limit: LimitName::CpuTime,
         allowed,
         used: Some(used),
