@@ -21,7 +21,7 @@ pub struct JobArgs {
     /// A limit: memory, swap, cpu, cpu_time, wall_time, idle_time, pids, files, output, scratch, inodes. May be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub limit: Vec<String>,
-    /// Give the command a terminal of its own, of the size of ours; without a wall time unless one is asked for.
+    /// Give the command a terminal of its own, of the size of ours. Its wall time is then the longest that the policy allows.
     #[arg(short = 't', long = "terminal", visible_alias = "tty")]
     pub terminal: bool,
     /// A file inside that the command reads as stdin.

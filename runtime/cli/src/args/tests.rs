@@ -79,6 +79,49 @@ fn flags_are_read() {
 }
 
 #[test]
+fn a_terminal_and_stdin_go_together_in_one_word() {
+    let (_, args) = run(&["runtime", "run", "-it", "--", "sh"]);
+    assert!(args.interactive && args.job.terminal);
+    let (_, args) = run(&["runtime", "run", "--tty", "sh", "-t"]);
+    assert!(args.job.terminal && !args.interactive);
+    assert_eq!(args.job.command, words(&["sh", "-t"]));
+}
+
+#[test]
+fn what_describes_a_job_is_the_same_for_run_and_submit() {
+    let flags = ["--label", "a=b", "--org", "acme", "--priority", "-3", "--user", "7:8", "--keep", "record"];
+    let of = |verb: &str| {
+        let line = [&["runtime", verb][..], &flags, &["--idempotency-key", "k", "--", "x"]].concat();
+        match parse(&words(&line)).unwrap().verb {
+            Verb::Run(args) => args.job,
+            Verb::Submit(args) => args.job,
+            other => panic!("{other:?}"),
+        }
+    };
+    for job in [of("run"), of("submit")] {
+        assert_eq!((job.priority, job.keep, job.org.as_str()), (-3, KeepWish::Record, "acme"));
+        assert_eq!((job.user.as_deref(), job.idempotency_key.as_deref()), (Some("7:8"), Some("k")));
+        assert_eq!((job.label, job.profile.as_str()), (vec!["a=b".to_owned()], "default"));
+    }
+}
+
+#[test]
+fn verbs_whose_status_is_a_jobs_are_known_by_value_and_by_name() {
+    let lines: [(&[&str], bool); 5] = [
+        (&["runtime", "run", "x"], true),
+        (&["runtime", "attach", "job-1"], true),
+        (&["runtime", "wait", "job-1", "job-2"], true),
+        (&["runtime", "logs", "-f", "job-1"], false),
+        (&["runtime", "submit", "x"], false),
+    ];
+    for (line, like_run) in lines {
+        assert_eq!(parse(&words(line)).unwrap().verb.is_like_run(), like_run, "{line:?}");
+        assert_eq!(is_like_run(Some(OsStr::new(line[1]))), like_run, "{line:?}");
+    }
+    assert!(!is_like_run(None));
+}
+
+#[test]
 fn what_does_not_parse_is_refused() {
     let lines: &[&[&str]] = &[
         &["runtime"],
@@ -88,6 +131,18 @@ fn what_does_not_parse_is_refused() {
         &["runtime", "run", "--embedded", "--endpoint", "unix:/a", "--", "true"],
         &["runtime", "ps", "--state", "sleeping"],
         &["runtime", "cancel"],
+        &["runtime", "wait"],
+        &["runtime", "rm"],
+        &["runtime", "signal", "job-1"],
+        &["runtime", "logs", "--stdout", "--stderr", "job-1"],
+        &["runtime", "ps", "--watch", "--all"],
+        &["runtime", "ps", "--max", "5", "--all"],
+        &["runtime", "drain", "--undo", "--deadline", "5s"],
+        &["runtime", "run", "--stdin-file", "/a", "-i", "--", "true"],
+        &["runtime", "run", "--stdin-file", "/a", "-t", "--", "true"],
+        &["runtime", "run", "--detach", "--embedded", "--", "true"],
+        &["runtime", "run", "--detach", "--report", "-", "--", "true"],
+        &["runtime", "run", "--keep", "some", "--", "true"],
         &["runtime", "nonsense"],
     ];
     for line in lines {
