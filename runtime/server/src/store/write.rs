@@ -56,7 +56,7 @@ impl Write<'_> {
     /// Does it.
     ///
     /// # Errors
-    /// The disk's, or the caller's mistake. The caller rolls back.
+    /// The disk's, and then the transaction must be rolled back; or a mistake of the caller, and then nothing was done.
     pub(super) fn apply(&mut self, op: &Op) -> Result<Done, StoreError> {
         match op {
             Op::Put(row) => self.put(row),

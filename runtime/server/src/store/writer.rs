@@ -144,18 +144,13 @@ impl Writer {
                 answers.push(Err(fault.clone()));
                 continue;
             }
-            let before = (write.change, write.skew_ms);
-            self.execute("SAVEPOINT one")?;
+            // A mistake of the caller is found before or by the first statement, so it leaves nothing behind.
             let answer = write.apply(&request.op);
-            match answer {
-                Err(error) if error.is_of_the_disk() => return Err(error),
-                Err(_) => {
-                    self.execute("ROLLBACK TO one")?;
-                    (write.change, write.skew_ms) = before;
-                }
-                Ok(_) => {}
+            if let Err(error) = &answer
+                && error.is_of_the_disk()
+            {
+                return Err(error.clone());
             }
-            self.execute("RELEASE one")?;
             answers.push(answer);
         }
         let (change, skew_ms) = (write.change, write.skew_ms);

@@ -138,6 +138,25 @@ proptest! {
     }
 }
 
+/// The ids of such jobs say another time than their records: a wall clock jumped, or somebody corrected it.
+#[tokio::test]
+async fn a_time_that_is_not_the_ids_is_found_all_the_same() {
+    let (_directory, store) = fresh();
+    for n in 0..5 {
+        store.put(row(n)).await.unwrap();
+    }
+    let hour_us = 3_600_000_000;
+    store.put(Row { created_us: START_US + hour_us, ..row(2) }).await.unwrap();
+    store.put(Row { created_us: START_US - 2 * hour_us, ..row(9) }).await.unwrap();
+    let list = async |after, before| {
+        let query =
+            Query { created_after_us: after, created_before_us: before, limit: 9, ..Query::default() };
+        ids(&store.list(query).await.unwrap())
+    };
+    assert_eq!(list(Some(START_US + hour_us), None).await, [id(2)]);
+    assert_eq!(list(None, Some(START_US - hour_us)).await, [id(9)]);
+}
+
 #[tokio::test]
 async fn pages_are_stable_while_jobs_come_and_go() {
     let (_directory, store) = fresh();
