@@ -23,9 +23,11 @@ use crate::jobs::{Job, Registry, ServingState};
 use crate::metrics::http::Look;
 use crate::metrics::{Live, Metrics, Now, ServingWord};
 use runtime_plan::link::{Rules, Welcome};
+use errors::{Reason, reason_of, server_restarting};
 use runtime_proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::Status;
 
 /// The largest request, in bytes: argv and environment at their bound, and room.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -69,6 +71,14 @@ impl Context {
         }
     }
 
+    /// What a caller is told: when another server takes over, this one's way down is not the daemon's.
+    fn say(&self, status: Status) -> Status {
+        match reason_of(&status) {
+            Some(reason) if self.is_retiring() && reason == Reason::ShuttingDown.name() => server_restarting(),
+            _ => status,
+        }
+    }
+
     /// Whether another server takes over.
     fn is_retiring(&self) -> bool {
         *self.retire.borrow()
@@ -96,3 +106,6 @@ impl Context {
         Look { now, problems: serving.problems }
     }
 }
+
+#[cfg(test)]
+mod tests;

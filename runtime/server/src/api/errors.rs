@@ -186,6 +186,8 @@ pub fn from_store(error: &StoreError) -> Status {
     let reason = match error {
         StoreError::NoSpace(_) => Reason::StateFull,
         StoreError::ReadOnly(_) => Reason::StateReadOnly,
+        // It is closed last of all.
+        StoreError::Closed => Reason::ShuttingDown,
         _ if error.is_transient() => Reason::StateUnavailable,
         _ => Reason::StateBroken,
     };

@@ -3,11 +3,11 @@
 //! It reads the record and the log at the client's pace; nothing waits for it. The same for Run and Attach: only
 //! the wrapping differs.
 
+use super::Context;
 use super::client::{Client, Over};
 use super::convert::{Piece, finished_to_wire, started_to_wire};
 use super::errors::{Reason, from_refusal, launcher_gone, server_restarting};
 use super::output::Output;
-use super::Context;
 use crate::jobs::{End, Job, Progress};
 use crate::logs::Written;
 use runtime_proto::v1;
@@ -134,10 +134,9 @@ pub(super) fn no_outcome(context: &Context, now: &Progress) -> Option<Status> {
             let text = format!("failed to make the log of the job: {error}: look at the state directory");
             Some(Reason::LogUnavailable.status(text))
         }
-        Some(End::Postponed) if context.is_retiring() => Some(server_restarting()),
-        Some(End::Postponed) => Some(Reason::ShuttingDown.status(
+        Some(End::Postponed) => Some(context.say(Reason::ShuttingDown.status(
             "the daemon is on its way down; the job waits on disk for the next one: attach to it then",
-        )),
+        ))),
         Some(End::LauncherGone) => Some(launcher_gone()),
     }
 }

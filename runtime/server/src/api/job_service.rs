@@ -41,6 +41,7 @@ impl JobApi {
 
     /// Counts a refusal.
     fn told<R>(&self, result: Result<R, Status>) -> Result<Response<R>, Status> {
+        let result = result.map_err(|status| self.context.say(status));
         if let Some(reason) = result.as_ref().err().and_then(reason_of) {
             self.context.metrics.refused(reason);
         }

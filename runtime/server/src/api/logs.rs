@@ -1,11 +1,11 @@
 //! StreamLogs: the stored output of one job, for one client, from cursors on.
 
+use super::Context;
 use super::client::{Client, Over};
 use super::convert::Piece;
 use super::errors::server_restarting;
 use super::follow::{log_unavailable, no_outcome, without_end};
 use super::output::Output;
-use super::Context;
 use crate::jobs::{End, Job};
 use crate::logs::Written;
 use runtime_proto::v1::{self, stream_logs_response::Event};

@@ -6,7 +6,7 @@ use super::convert::{row_state, state_from_wire};
 use super::errors::{Reason, from_store};
 use super::token::{Filter, page_from_token, page_token};
 use super::watch::query;
-use crate::store::Query;
+use crate::store::{Query, RowState};
 use prost::Message;
 use runtime_proto::v1;
 use std::collections::HashMap;
@@ -32,31 +32,54 @@ pub(super) async fn list(context: &Context, request: v1::ListRequest) -> Result<
         created_before_us: micros("created_before", request.created_before)?,
         ..filter(request.labels, request.profile, request.org)?
     };
-    let before_id = page_from_token(&filter, &request.page_token)?;
-    let states = wanted.and_then(row_state).into_iter().collect();
-    // One more than wanted tells whether there is another page.
-    let query = Query { states, before_id, limit: page_size + 1, ..query(&filter) };
-    let found = context.registry.list(query).await.map_err(|error| from_store(&error))?;
-    let more_found = found.len() > page_size;
-    let (mut jobs, mut bytes, mut last, mut cut) = (Vec::new(), 0, None, false);
-    for job in found.iter().take(page_size) {
-        let wire = Context::wire(job);
-        // It may have moved on since the store was asked.
-        if wanted.is_some_and(|wanted| wanted != wire.state()) {
-            last = Some(wire.job_id);
-            continue;
+    let mut before_id = page_from_token(&filter, &request.page_token)?;
+    let (mut jobs, mut bytes) = (Vec::new(), 0);
+    loop {
+        // One more than wanted tells whether there is another page.
+        let asked = page_size - jobs.len();
+        let query = Query {
+            states: states_to_ask(wanted),
+            before_id: before_id.clone(),
+            limit: asked + 1,
+            ..query(&filter)
+        };
+        let found = context.registry.list(query).await.map_err(|error| from_store(&error))?;
+        let more = found.len() > asked;
+        for job in found.iter().take(asked) {
+            let wire = Context::wire(job);
+            if wanted.is_none_or(|wanted| wanted == wire.state()) {
+                bytes += wire.encoded_len();
+                if bytes > PAGE_BYTES_MAX && !jobs.is_empty() {
+                    return Ok(page(&filter, jobs, before_id));
+                }
+                jobs.push(wire);
+            }
+            before_id = Some(job.record.id.to_string());
         }
-        bytes += wire.encoded_len();
-        if bytes > PAGE_BYTES_MAX && !jobs.is_empty() {
-            cut = true;
-            break;
+        if !more {
+            return Ok(page(&filter, jobs, None));
         }
-        last = Some(wire.job_id.clone());
-        jobs.push(wire);
+        if jobs.len() == page_size {
+            return Ok(page(&filter, jobs, before_id));
+        }
     }
-    let last = last.filter(|_| more_found || cut);
-    let next_page_token = last.map(|last| page_token(&filter, &last)).unwrap_or_default();
-    Ok(v1::ListResponse { jobs, next_page_token })
+}
+
+fn page(filter: &Filter, jobs: Vec<v1::Job>, last: Option<String>) -> v1::ListResponse {
+    let next_page_token = last.map(|last| page_token(filter, &last)).unwrap_or_default();
+    v1::ListResponse { jobs, next_page_token }
+}
+
+/// The store hears of a start a moment later than clients do: of jobs that are not over, which are few, it is asked for
+/// all, and those in another state are left out here.
+fn states_to_ask(wanted: Option<v1::JobState>) -> Vec<RowState> {
+    match wanted.and_then(row_state) {
+        None => Vec::new(),
+        Some(RowState::Finished) => vec![RowState::Finished],
+        Some(RowState::Queued | RowState::Starting | RowState::Running) => {
+            vec![RowState::Queued, RowState::Starting, RowState::Running]
+        }
+    }
 }
 
 /// The part of a filter that lists and watches share.

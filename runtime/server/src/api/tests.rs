@@ -1,12 +1,13 @@
 //! The calls of the API against a whole server, with a launcher that the test plays.
 
 mod calls;
+mod ends;
 mod keys;
 mod logs;
 mod pages;
 mod watch;
 
-use crate::tests::harness::{PATIENCE, World, spec};
+use crate::tests::harness::{PATIENCE, World, spec, world};
 use runtime_plan::outcome::Outcome;
 use runtime_proto::v1;
 use std::io::Write;

@@ -3,10 +3,10 @@
 //! It asks the store what changed since the last look, at the client's pace. Of a job that changed several times
 //! meanwhile only the last state is told, so a slow watcher costs nobody memory, and misses no end.
 
-use super::client::{Client, Over};
-use super::errors::{from_store, server_restarting};
-use super::token::{Before, Filter, Place, resume_token};
 use super::Context;
+use super::client::{Client, Over};
+use super::errors::{Reason, from_store, server_restarting};
+use super::token::{Before, Filter, Place, resume_token};
 use crate::jobs::What;
 use crate::store::{Query, RowState};
 use runtime_proto::v1::{self, watch_response::Event};
@@ -19,6 +19,9 @@ const CHANGES_AT_ONCE: usize = 256;
 const JOBS_AT_ONCE: usize = 256;
 /// How long changes gather between two looks: many jobs may change many times in it.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// On the way down: how often it is looked whether the last job is over.
+const STOP_LOOK: Duration = Duration::from_millis(100);
 
 /// One client that watches.
 pub(super) struct Watcher {
@@ -48,11 +51,21 @@ impl Watcher {
     }
 
     async fn try_tell_all(&mut self) -> Result<std::convert::Infallible, Over> {
-        let mut changes = self.context.registry.watch_changes();
+        let context = Arc::clone(&self.context);
+        let mut changes = context.registry.watch_changes();
+        let mut serving = context.registry.serving();
         self.tell_beginning().await?;
         loop {
             changes.mark_unchanged();
+            serving.mark_unchanged();
+            let stopping = context.registry.is_stopping();
+            let counts = context.registry.counts();
             self.tell_changes().await?;
+            if stopping && counts.starting == 0 && counts.running == 0 {
+                let text =
+                    "the daemon is on its way down: watch again when it is back, from the last token on";
+                return Err(self.client.give_up(Reason::ShuttingDown.status(text)).await);
+            }
             tokio::select! {
                 () = self.client.gone() => return Err(Over),
                 changed = changes.changed() => {
@@ -61,6 +74,10 @@ impl Watcher {
                     }
                     tokio::time::sleep(GATHER).await;
                 }
+                changed = serving.changed() => if changed.is_err() {
+                    return Err(self.client.give_up(server_restarting()).await);
+                },
+                () = tokio::time::sleep(STOP_LOOK), if stopping => {}
                 () = self.client.silence() => self.tell(Event::Heartbeat(v1::Heartbeat {})).await?,
             }
         }
@@ -77,7 +94,7 @@ impl Watcher {
             let query = Query { states, before_id, limit: JOBS_AT_ONCE, ..query(&self.filter) };
             let jobs = match self.context.registry.list(query).await {
                 Ok(jobs) => jobs,
-                Err(error) => return Err(self.client.give_up(from_store(&error)).await),
+                Err(error) => return Err(self.client.give_up(self.context.say(from_store(&error))).await),
             };
             if jobs.is_empty() {
                 self.place.before = None;
@@ -98,7 +115,7 @@ impl Watcher {
             let found = self.context.registry.changes_after(self.place.change, &query, CHANGES_AT_ONCE).await;
             let found = match found {
                 Ok(found) => found,
-                Err(error) => return Err(self.client.give_up(from_store(&error)).await),
+                Err(error) => return Err(self.client.give_up(self.context.say(from_store(&error))).await),
             };
             for change in found.changes {
                 self.place.change = change.change;

@@ -1,7 +1,7 @@
 //! Wait, Signal, Drain, Info and health.
 
-use super::finished;
-use crate::tests::harness::{reason, spec, world};
+use super::{finished, next, world};
+use crate::tests::harness::{reason, spec};
 use runtime_plan::link::ToLauncher;
 use runtime_plan::outcome::Outcome;
 use runtime_proto::v1::{self, node_service_client::NodeServiceClient};
@@ -98,4 +98,35 @@ async fn info_names_the_launcher_and_what_is_kept() {
     assert_eq!((info.state(), info.problems.len()), (v1::ServingState::Serving, 0));
     assert!(info.server_generation >= 1 && info.launcher_instance.len() == 16);
     assert_eq!(info.api_level, crate::api::API_LEVEL);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_can_change_only_where_there_is_a_terminal() {
+    let world = world().await;
+    let (_run, job, _ends) = world.running(spec("sleep"), u64::MAX).await;
+    for (rows, expected) in [(0, "BAD_TERMINAL"), (24, "NO_TERMINAL")] {
+        let start = v1::AttachStart { job_id: job.to_string(), ..Default::default() };
+        let input = v1::job_input::Input::Resize(v1::Resize { rows, columns: 80 });
+        let messages = [
+            v1::attach_request::Request::Start(start),
+            v1::attach_request::Request::Input(v1::JobInput { input: Some(input) }),
+        ];
+        let messages = messages.map(|request| v1::AttachRequest { request: Some(request) });
+        let attached = world.client.clone().attach(tokio_stream::iter(messages)).await;
+        let mut attached = attached.unwrap().into_inner();
+        let refused = loop {
+            if let Err(status) = next(&mut attached).await.expect("a word of the end") {
+                break status;
+            }
+        };
+        assert_eq!(reason(&refused), expected);
+    }
+    // Both were counted.
+    let look = world.context.look().await;
+    let page = world.context.metrics.page(&look.now, crate::metrics::Form::Prometheus);
+    for line in
+        ["refusals_total{reason=\"NO_TERMINAL\"} 1", "jobs{state=\"running\"} 1", "jobs_taken_total 1"]
+    {
+        assert!(page.contains(&format!("runtime_{line}\n")), "{line} is missing in\n{page}");
+    }
 }

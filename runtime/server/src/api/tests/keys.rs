@@ -1,7 +1,7 @@
 //! Requests that have a name, and requests that only ask.
 
-use super::{finished, some};
-use crate::tests::harness::{Run, World, reason, spec, world};
+use super::{finished, some, world};
+use crate::tests::harness::{Run, World, reason, spec};
 use runtime_plan::link::{ToLauncher, ToServer};
 use runtime_proto::v1::{self, run_response::Event};
 use tonic::{Code, Status};

@@ -1,7 +1,7 @@
 //! StreamLogs.
 
-use super::{finished, next, some};
-use crate::tests::harness::{World, reason, spec, world};
+use super::{finished, next, some, world};
+use crate::tests::harness::{World, reason, spec};
 use runtime_plan::outcome::Outcome;
 use runtime_proto::v1::{self, stream_logs_response::Event};
 use std::io::Write;
@@ -140,17 +140,6 @@ async fn what_is_not_kept_is_told_as_a_gap_at_its_place() {
     }
     assert_eq!(at, 2_000_000);
     assert!(gap_bytes >= 2_000_000 - 128 * 1024, "{gap_bytes}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_job_gives_signs_of_life() {
-    let world = world().await;
-    let (_run, job, _ends) = world.running(spec("sleep"), u64::MAX).await;
-    let follow = v1::StreamLogsRequest { follow: true, ..of(job.as_str()) };
-    let mut logs = logs(&world, follow).await.unwrap();
-    for _ in 0..2 {
-        assert!(matches!(event(&mut logs).await, Event::Heartbeat(_)));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! List: filters, and tokens that belong to them.
 
-use super::{finished, labelled};
-use crate::tests::harness::{World, reason, spec, world};
+use super::{finished, labelled, world};
+use crate::tests::harness::{World, reason, spec};
 use runtime_proto::v1;
 
 async fn list(world: &World, request: v1::ListRequest) -> v1::ListResponse {
@@ -19,7 +19,14 @@ async fn filters_are_of_states_labels_profiles_orgs_and_times() {
     let acme = finished(&world, v1::JobSpec { org: "acme".to_owned(), ..spec("true") }, b"").await;
     let (_run, running, _ends) = world.running(labelled("team", "red"), u64::MAX).await;
     let any = v1::ListRequest::default;
-    let all = list(&world, any()).await;
+    // The record of a job that has just been taken reaches the disk, and so the list, a moment later.
+    let all = loop {
+        let all = list(&world, any()).await;
+        if all.jobs.len() == 3 {
+            break all;
+        }
+        tokio::task::yield_now().await;
+    };
     assert_eq!(ids(&all.jobs), [running.as_str(), &acme, &blue]);
     let created = |index: usize| all.jobs[index].create_time;
     for (request, expected) in [

@@ -1,7 +1,7 @@
 //! Watch: what is there, what changes, and going on from a token.
 
-use super::{finished, labelled, some};
-use crate::tests::harness::{World, reason, spec, world};
+use super::{finished, labelled, some, world};
+use crate::tests::harness::{World, reason, spec};
 use runtime_plan::outcome::Outcome;
 use runtime_proto::v1::{self, watch_response::Event};
 use tonic::Streaming;
@@ -99,13 +99,4 @@ async fn a_filter_holds_for_the_beginning_and_for_changes() {
     finished(&world, labelled("team", "red"), b"").await;
     let blue = finished(&world, labelled("team", "blue"), b"").await;
     until(&mut watch, &blue, v1::JobState::Finished).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_watch_of_nothing_gives_signs_of_life_that_can_be_resumed_from() {
-    let world = world().await;
-    let mut watch = watch(&world, v1::WatchRequest::default()).await;
-    let message = some(&mut watch).await;
-    assert!(matches!(message.event, Some(Event::Heartbeat(_))));
-    assert!(!message.resume_token.is_empty());
 }
