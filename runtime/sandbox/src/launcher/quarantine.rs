@@ -22,11 +22,14 @@ const SIGKILL: i32 = 9;
 /// What a job holds that is over for everybody else.
 #[derive(Debug)]
 pub struct Held {
-    job: JobId,
+    /// The job.
+    pub job: JobId,
     /// Its init, with its serial, as long as it is not reaped.
-    init: Option<(u64, OwnedFd)>,
-    group: Option<JobGroup>,
-    slot: Option<Slot>,
+    pub init: Option<(u64, OwnedFd)>,
+    /// Its group, as long as it is there.
+    pub group: Option<JobGroup>,
+    /// Its host ids.
+    pub slot: Option<Slot>,
     next: Duration,
     pause: Duration,
 }
@@ -40,11 +43,6 @@ impl Held {
         slot: Option<Slot>,
     ) -> Held {
         Held { job, init, group, slot, next: time::monotonic_now() + PAUSE_MIN, pause: PAUSE_MIN }
-    }
-
-    /// What the next program of this process needs to hold it on.
-    pub fn parts(&self) -> (&JobId, Option<&(u64, OwnedFd)>, Option<&JobGroup>, Option<Slot>) {
-        (&self.job, self.init.as_ref(), self.group.as_ref(), self.slot)
     }
 
     /// Tries to let go of it. True when nothing is left but the host ids.
@@ -163,6 +161,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "what is tested reaps it")]
     fn an_init_that_lives_is_killed_again_and_one_that_is_reaped_is_gone() {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         let pidfd = pidfd::open(Pid(child.id().cast_signed())).unwrap();

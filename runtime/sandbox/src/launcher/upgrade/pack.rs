@@ -217,12 +217,11 @@ impl Packer {
     }
 
     fn held(&mut self, held: &Held) -> state::Held {
-        let (job, init, job_group, slot) = held.parts();
         state::Held {
-            job: job.clone(),
-            init: init.map(|(serial, fd)| (*serial, self.fd(fd))),
-            group: job_group.map(group),
-            slot: slot.map(|slot| slot.first),
+            job: held.job.clone(),
+            init: held.init.as_ref().map(|(serial, fd)| (*serial, self.fd(fd))),
+            group: held.group.as_ref().map(group),
+            slot: held.slot.map(|slot| slot.first),
         }
     }
 
