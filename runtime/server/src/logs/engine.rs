@@ -36,6 +36,8 @@ pub(super) struct Engine {
     tapes: Both<Tape>,
     /// A segment that is given up and not removed yet.
     doomed: Option<(Stream, u64)>,
+    /// Whether files were made or removed since the last sync.
+    new_names: bool,
     /// For the next new entry.
     sequence: u64,
     /// Whose bytes came last.
@@ -109,6 +111,7 @@ impl Engine {
             meta,
             tapes,
             doomed: None,
+            new_names: true,
             sequence,
             latest: None,
             arrived: None,
@@ -153,6 +156,7 @@ impl Engine {
             self.make_room()?;
             self.ask(Act::Segment)?;
             self.tapes.of_mut(stream).open_segment()?;
+            self.new_names = true;
         }
         let max = room.min(CHUNK_BYTES_MAX as u64);
         self.ask(Act::Data(waiting.min(max)))?;
@@ -256,8 +260,11 @@ impl Engine {
             let last = tape.open.as_ref().map(|open| open.number);
             *segments.of_mut(stream) = tape.dirty_from.take().zip(last);
         }
-        let dirty = sync::Dirty { directory: self.directory.clone(), segments };
-        (!dirty.is_empty()).then_some(dirty)
+        if segments == Both::default() {
+            return None;
+        }
+        let names = std::mem::take(&mut self.new_names);
+        Some(sync::Dirty { directory: self.directory.clone(), segments, names })
     }
 
     /// Whether there is something to sync.

@@ -352,7 +352,7 @@ impl Syncing {
             && let Some(dirty) = engine.take_dirty()
         {
             self.next = None;
-            self.running = Some(spawn_blocking(move || dirty.sync()));
+            self.running = Some(dirty.start());
         }
     }
 
@@ -374,7 +374,7 @@ impl Syncing {
             engine.heed_sync(&result);
         }
         if let Some(dirty) = engine.take_dirty() {
-            self.running = Some(spawn_blocking(move || dirty.sync()));
+            self.running = Some(dirty.start());
             let result = self.due().await;
             engine.heed_sync(&result);
         }
