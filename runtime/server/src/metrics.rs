@@ -301,7 +301,7 @@ fn register_logs_and_store(to: &mut Registry, inner: &Inner) {
         inner.gap_bytes.clone(),
     );
     to.register("records", "Records of jobs that are kept", inner.records.clone());
-    to.register_with_unit("kept_output", "Output that is kept", bytes, inner.kept_bytes.clone());
+    to.register_with_unit("kept_output", "Output that is kept, on disk", bytes, inner.kept_bytes.clone());
     to.register_with_unit(
         "store_commit",
         "Transactions of the store",

@@ -150,7 +150,7 @@ async fn a_reader_that_is_cut_again_and_again_reads_every_byte_once() {
                     break;
                 }
             }
-            if read.len() == bytes.len() && world.launcher.holds() == 1 && !ends.stderr.is_none() {
+            if read.len() == bytes.len() && world.launcher.holds() == 1 && ends.stderr.is_some() {
                 world.launcher.say_finished(&job, runtime_plan::outcome::Outcome::Exited { code: 0 });
                 ends.stderr = None;
             }
