@@ -218,7 +218,7 @@ fn a_process_that_the_kernel_ended_for_its_cpu_time_met_the_limit() {
     let mut plan = plan();
     plan.limits.cpu_time_ms = Some(1_000);
     plan.cpu_time = CpuTimeKeeping::Processes { why: "a test".to_owned() };
-    for (signal, cpu_us, is_limit) in [(24, 1_010_000, true), (9, 2_000_000, true), (24, 10, false), (15, 2_000_000, false)] {
+    for (signal, cpu_us, is_limit) in [(24, 870_000, true), (9, 2_000_000, true), (24, 10, false), (9, 870_000, false), (15, 2_000_000, false)] {
         let evidence = Evidence {
             plan: &plan,
             ending: None,
