@@ -66,11 +66,13 @@ pub enum Error {
     },
     /// Nobody answered before the job was taken.
     #[error(
-        "no answer came ({why}): whether the job was taken is unknown; the same command with the same --idempotency-key would find out"
+        "no answer came ({why}): is it a `runtime` daemon that listens there? if it is, the job may have been taken: the same command with --idempotency-key {key} joins it, or starts it if it was not"
     )]
     Unanswered {
         /// What the transport said.
         why: String,
+        /// The key that the request had.
+        key: String,
     },
     /// A broken connection swallowed some of stdin.
     #[error(

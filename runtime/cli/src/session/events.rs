@@ -3,7 +3,7 @@
 use runtime_proto::v1::{Job, JobState};
 use tonic::Status;
 
-use super::call::Event;
+use super::call::{Call, Event};
 use super::{Session, is_broken};
 use crate::client;
 use crate::error::Error;
@@ -45,6 +45,7 @@ impl Session {
 
     /// The job is the daemon's: stdin, our terminal and a cancel may go to it.
     pub(super) fn on_taken(&mut self) {
+        self.line.heard();
         self.leave_at = None;
         let started = self.feed.start();
         self.record.fail_if(started);
@@ -88,6 +89,8 @@ impl Session {
         }
         let error = match taken {
             true if is_broken(status, true) => self.lost(status.message()),
+            // Before the last attempt there were others, and one of them may have been heard.
+            false if self.line.is_worn_out() && is_broken(status, false) => self.lost(status.message()),
             _ => client::refused(status),
         };
         self.record.fail(error);
@@ -95,9 +98,11 @@ impl Session {
     }
 
     pub(super) fn lost(&self, why: &str) -> Error {
-        match &self.record.job_id {
-            Some(job) => Error::ConnectionLost { job: job.clone(), why: why.to_owned() },
-            None => Error::Unanswered { why: why.to_owned() },
+        let why = why.to_owned();
+        match (&self.record.job_id, &self.call) {
+            (Some(job), _) => Error::ConnectionLost { job: job.clone(), why },
+            (None, Call::Attach(start)) => Error::ConnectionLost { job: start.job_id.clone(), why },
+            (None, Call::Run(start)) => Error::Unanswered { why, key: start.idempotency_key.clone() },
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{client, endpoint::Endpoint, error::Error, output};
 
 /// How long a broken connection is tried again: a daemon that is upgraded or that crashed is back within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same before the daemon has ever said anything: perhaps it is none.
+const PATIENCE_UNHEARD: Duration = Duration::from_secs(10);
 /// After this the caller is told, once.
 const SILENT: Duration = Duration::from_secs(2);
 /// First wait, doubled each time.
@@ -33,6 +35,8 @@ pub type Dial = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Channel, Erro
 pub struct Line {
     channel: Channel,
     dial: Option<Dial>,
+    /// A daemon has answered over this line.
+    heard: bool,
     patience: Option<Patience>,
     next: Instant,
 }
@@ -40,7 +44,7 @@ pub struct Line {
 impl Line {
     /// A connection that cannot be made again: the private launcher's.
     pub fn once(channel: Channel) -> Line {
-        Line { channel, dial: None, patience: None, next: Instant::now() }
+        Line { channel, dial: None, heard: false, patience: None, next: Instant::now() }
     }
 
     /// A connection that `dial` can make again.
@@ -70,12 +74,19 @@ impl Line {
 
     /// The connection broke: [`Line::back`] may be awaited. Breaks without progress between them count as one.
     pub fn broke(&mut self) {
-        let patience = self.patience.get_or_insert_with(|| Patience::new(Instant::now()));
+        let longest = if self.heard { PATIENCE } else { PATIENCE_UNHEARD };
+        let patience = self.patience.get_or_insert_with(|| Patience::new(Instant::now(), longest));
         self.next = Instant::now() + patience.wait();
+    }
+
+    /// A daemon has answered. That alone is no progress: it may break off each time.
+    pub const fn heard(&mut self) {
+        self.heard = true;
     }
 
     /// Something came over the connection that a daemon only says when all is well.
     pub fn progress(&mut self) {
+        self.heard = true;
         self.patience = None;
     }
 
@@ -96,7 +107,8 @@ impl Line {
                 Err(_) => None,
             };
             let Some(patience) = &mut self.patience else { return Ok(()) };
-            if patience.is_over(Instant::now()) {
+            // Whoever has never answered and does not even listen any more was no daemon: its sockets outlive a server.
+            if patience.is_over(Instant::now()) || (!self.heard && failure.is_some()) {
                 let why = "it did not answer".to_owned();
                 return Err(failure.unwrap_or(Error::Connect {
                     endpoint: "the daemon".to_owned(),
@@ -138,13 +150,14 @@ impl Line {
 /// How long and how often to try.
 struct Patience {
     since: Instant,
+    longest: Duration,
     attempts: u32,
     told: bool,
 }
 
 impl Patience {
-    const fn new(since: Instant) -> Patience {
-        Patience { since, attempts: 0, told: false }
+    const fn new(since: Instant, longest: Duration) -> Patience {
+        Patience { since, longest, attempts: 0, told: false }
     }
 
     /// The pause before the next attempt: none before the first, then doubled up to a bound.
@@ -158,7 +171,7 @@ impl Patience {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= PATIENCE
+        now.saturating_duration_since(self.since) >= self.longest
     }
 
     fn is_to_be_told(&mut self, now: Instant) -> bool {
@@ -188,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_first_attempt_is_at_once_and_the_pauses_grow_to_a_bound() {
-        let mut patience = Patience::new(Instant::now());
+        let mut patience = Patience::new(Instant::now(), PATIENCE);
         let pauses: Vec<u128> = (0..9).map(|_| patience.wait().as_millis()).collect();
         assert_eq!(pauses, [0, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
     }
@@ -196,7 +209,7 @@ mod tests {
     #[test]
     fn a_break_is_told_once_and_ends_after_a_minute() {
         let start = Instant::now();
-        let mut patience = Patience::new(start);
+        let mut patience = Patience::new(start, PATIENCE);
         let after = |seconds| start + Duration::from_secs(seconds);
         assert!(!patience.is_to_be_told(after(1)));
         assert!(patience.is_to_be_told(after(2)));

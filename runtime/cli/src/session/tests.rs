@@ -170,6 +170,15 @@ fn a_call_whose_answer_was_lost_is_made_again_with_the_same_key() {
     assert_eq!(*calls.lock().unwrap(), ["run key"; 3]);
 }
 
+#[test]
+fn what_never_answers_is_no_daemon_and_is_not_asked_for_a_minute() {
+    let daemon = Daemon::new(vec![Scene::refused(Status::unavailable("gone"))]).deaf();
+    let record = play(daemon, null(), Vec::new());
+    assert_eq!(code(&record), Some("UNANSWERED"), "{record:?}");
+    let words = record.error.as_ref().unwrap().to_string();
+    assert!(words.contains("--idempotency-key key") && words.contains("nobody listens"), "{words}");
+}
+
 /// Sends `a`, and the end when it is told, breaks, and says at the next call that stdin is open or not.
 fn cut(input: Vec<Input>, stdin_open: bool, typed: bool) -> (Record, Vec<String>) {
     let pieces = input.len();

@@ -70,6 +70,7 @@ pub struct Daemon {
     fed: Arc<Notify>,
     cancelled: Arc<Notify>,
     returns: bool,
+    deaf: bool,
 }
 
 impl Daemon {
@@ -82,12 +83,18 @@ impl Daemon {
             fed: Arc::default(),
             cancelled: Arc::default(),
             returns: true,
+            deaf: false,
         }
     }
 
     /// There is one connection and no other.
     pub fn once(self) -> Daemon {
         Daemon { returns: false, ..self }
+    }
+
+    /// There is one connection, and afterwards nobody listens.
+    pub fn deaf(self) -> Daemon {
+        Daemon { deaf: true, ..self }
     }
 
     /// What waits for a cancel ends without one.
@@ -98,6 +105,10 @@ impl Daemon {
 
     pub async fn line(self) -> Line {
         let first = self.clone().connect().await.unwrap();
+        if self.deaf {
+            let refuse = || Error::Usage { message: "nobody listens".to_owned() };
+            return Line::with(first, Box::new(move || Box::pin(async move { Err(refuse()) })));
+        }
         match self.returns {
             true => Line::with(first, Box::new(move || Box::pin(self.clone().connect()))),
             false => Line::once(first),
