@@ -22,6 +22,12 @@ pub struct Args {
     /// Mebibytes of output to stream; 0 leaves that part out.
     #[arg(long, value_name = "MIB", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=4_000))]
     pub stream_mib: u64,
+    /// Measure the way of output alone: from the pipe over the disk to 1, 10 and 100 readers.
+    #[arg(long)]
+    pub logs: bool,
+    /// With --logs: mebibytes of one job that are to go past what the page cache takes at once; 0 leaves that part out.
+    #[arg(long, value_name = "MIB", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(0..=4_000))]
+    pub past_mib: u64,
     /// The profile of the jobs.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub profile: String,
@@ -34,7 +40,7 @@ pub struct Args {
     /// Where the JSON goes. Default: `bench` beside the directory of this program.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The name of the JSON file, without its ending. Default: `launch`, or `launch-user` with --user.
+    /// The name of the JSON file, without its ending. Default: `launch`, `launch-user` with --user, `logs` with --logs.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }

@@ -59,15 +59,18 @@ pub fn run(args: &Args, uid: u32, runtime: &Path, out: &Path, name: &str) -> Res
 /// What the second run has in common with the first.
 fn flags(args: &Args, name: &str) -> Vec<String> {
     let in_flight: Vec<String> = args.in_flight.iter().map(u32::to_string).collect();
-    vec![
+    let logs = args.logs.then(|| "--logs".to_owned());
+    let same = [
         format!("--samples={}", args.samples),
         format!("--rounds={}", args.rounds),
         format!("--block-ms={}", args.block_ms),
         format!("--in-flight={}", in_flight.join(",")),
         format!("--stream-mib={}", args.stream_mib),
         format!("--profile={}", args.profile),
+        format!("--past-mib={}", args.past_mib),
         format!("--name={name}"),
-    ]
+    ];
+    same.into_iter().chain(logs).collect()
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ impl Client {
                 Some(Event::Output(chunk)) if chunk.stream() == OutputStream::Stdout => {
                     sample.stdout_bytes += chunk.data.len() as u64;
                 }
+                Some(Event::Gap(gap)) => return Err(Error::Job(format!("output is missing: {gap:?}"))),
                 Some(Event::Finished(end)) => finished = Some(end),
                 Some(Event::Output(_) | Event::Heartbeat(_) | Event::Planned(_)) | None => {}
             }
@@ -89,7 +90,7 @@ impl Client {
         let limits = Limits { output_bytes: output_bytes_max, ..Limits::default() };
         let spec =
             JobSpec { argv, profile: self.profile.clone(), limits: Some(limits), ..JobSpec::default() };
-        RunStart { spec: Some(spec), validate_only: false }
+        RunStart { spec: Some(spec), ..RunStart::default() }
     }
 }
 

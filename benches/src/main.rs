@@ -3,9 +3,11 @@
 
 mod args;
 mod as_user;
+mod ceiling;
 mod client;
 mod daemon;
 mod error;
+mod logs;
 mod machine;
 mod memory;
 mod program;
@@ -46,17 +48,23 @@ fn run(args: &Args) -> Result<(), Error> {
     let out = args.out.clone().unwrap_or_else(|| out_directory(&own));
     let name = match (&args.name, args.user) {
         (Some(name), _) => name,
+        (None, _) if args.logs => "logs",
         (None, None) => "launch",
         (None, Some(_)) => "launch-user",
     };
     if let Some(uid) = args.user {
         return as_user::run(args, uid, &runtime, &out, name);
     }
-    let report = measure(args, runtime)?;
-    print!("{}", report.text());
+    let (text, json) = if args.logs {
+        measure_logs(args, &runtime)?
+    } else {
+        let report = measure(args, runtime)?;
+        (report.text(), report.json())
+    };
+    print!("{text}");
     let file = out.join(format!("{name}.json"));
     std::fs::create_dir_all(&out).map_err(Error::io(format!("make {}", out.display())))?;
-    let json = serde_json::to_string_pretty(&report.json())? + "\n";
+    let json = serde_json::to_string_pretty(&json)? + "\n";
     std::fs::write(&file, json).map_err(Error::io(format!("write {}", file.display())))?;
     println!("written to {}", file.display());
     Ok(())
@@ -77,6 +85,16 @@ fn runtime(args: &Args, own: &Path) -> Result<PathBuf, Error> {
 /// `target/bench` for a program in `target/release`.
 fn out_directory(own: &Path) -> PathBuf {
     own.ancestors().nth(2).unwrap_or(Path::new(".")).join("bench")
+}
+
+/// The way of output alone.
+fn measure_logs(args: &Args, runtime: &Path) -> Result<(String, serde_json::Value), Error> {
+    let home = tempfile::Builder::new().prefix("runtime-benches-").tempdir();
+    let home = home.map_err(Error::io("make a directory"))?;
+    let daemon = Daemon::start(runtime, home.path())?;
+    let floods = logs::measure(daemon.socket(), home.path(), &args.profile, args.past_mib, args.rounds)?;
+    daemon.stop()?;
+    Ok((logs::text(&floods), logs::json(&floods)))
 }
 
 fn measure(args: &Args, runtime: PathBuf) -> Result<Report, Error> {
