@@ -54,17 +54,21 @@ async fn records_go_by_age_and_by_count_those_that_ended_first() {
 }
 
 #[tokio::test]
-async fn a_young_key_keeps_its_job_from_the_count() {
+async fn a_young_key_keeps_its_job() {
     let (_directory, store) = fresh();
     for n in 0..4 {
         store.put(Row { key: (n < 2).then(|| n.to_string()), ..finished(n) }).await.unwrap();
     }
-    let at = async |now_us| {
-        let policy = Policy { now_us, records_max: Some(1), ..Policy::default() };
+    let by = async |now_us, age_us_max, records_max| {
+        let policy = Policy { now_us, age_us_max, records_max, ..Policy::default() };
         store.expirable(policy).await.unwrap().records
     };
-    assert_eq!(at(START_US + DAY_US / 2).await, ids_of(2..4));
-    assert_eq!(at(START_US + 2 * DAY_US).await, ids_of(0..3));
+    let (soon, later) = (START_US + DAY_US / 2, START_US + 2 * DAY_US);
+    assert_eq!(by(soon, None, Some(1)).await, ids_of(2..4));
+    assert_eq!(by(soon, Some(DAY_US / 4), None).await, ids_of(2..4));
+    assert_eq!(by(soon, Some(DAY_US / 4), Some(0)).await, ids_of(2..4));
+    assert_eq!(by(later, None, Some(1)).await, ids_of(0..3));
+    assert_eq!(by(later, Some(DAY_US), None).await, ids_of(0..4));
 }
 
 #[tokio::test]
