@@ -186,7 +186,7 @@ fn trouble(health: &Health, stalled: Option<Stall>, state_dir: &Path) -> Option<
             let error = match stall {
                 Stall::NoSpace | Stall::Quota => no_space(),
                 Stall::ReadOnly => read_only(),
-                Stall::Broken => broken(stall.text()),
+                Stall::Broken | Stall::Exhausted => broken(stall.text()),
             };
             (error, format!("the output of jobs waits: {}", stall.text()))
         }

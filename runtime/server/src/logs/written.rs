@@ -2,6 +2,7 @@
 
 use super::meta::Meta;
 use super::{Stream, lookup, segment};
+use runtime_sys::Errno;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
@@ -60,16 +61,24 @@ pub enum Stall {
     ReadOnly,
     /// The disk answers with errors (EIO).
     Broken,
+    /// This process has no descriptor or no memory left for the files (EMFILE, ENFILE, ENOMEM).
+    Exhausted,
 }
 
 impl Stall {
     /// What an answer of the file system means; `None` when waiting does not help.
-    pub(super) fn of(error: &io::Error) -> Option<Stall> {
+    pub fn of(error: &io::Error) -> Option<Stall> {
+        let errno = error.raw_os_error().map(Errno);
         match error.kind() {
             io::ErrorKind::StorageFull => Some(Stall::NoSpace),
             io::ErrorKind::QuotaExceeded => Some(Stall::Quota),
             io::ErrorKind::ReadOnlyFilesystem => Some(Stall::ReadOnly),
-            _ if error.raw_os_error() == Some(runtime_sys::Errno::EIO.0) => Some(Stall::Broken),
+            _ if errno == Some(Errno::EIO) => Some(Stall::Broken),
+            _ if errno
+                .is_some_and(|errno| [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM].contains(&errno)) =>
+            {
+                Some(Stall::Exhausted)
+            }
             _ => None,
         }
     }
@@ -81,6 +90,7 @@ impl Stall {
             Stall::Quota => "quota used up",
             Stall::ReadOnly => "file system is read-only",
             Stall::Broken => "disk error",
+            Stall::Exhausted => "the server has no descriptors or memory left",
         }
     }
 }

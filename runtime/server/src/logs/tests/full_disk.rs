@@ -46,6 +46,7 @@ fn whatever_is_refused_and_why_the_bytes_come_when_there_is_space_again() {
             (EDQUOT, Stall::Quota),
             (runtime_sys::Errno::EROFS.0, Stall::ReadOnly),
             (runtime_sys::Errno::EIO.0, Stall::Broken),
+            (runtime_sys::Errno::EMFILE.0, Stall::Exhausted),
         ] {
             let fault = Arc::new(Refuse::default());
             let options = Options {
