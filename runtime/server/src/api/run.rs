@@ -1,7 +1,7 @@
 //! Run and Attach: one client of one job, both directions at once.
 
 use super::Context;
-use super::client::{Client, Responses};
+use super::client::{Client, Over, Responses};
 use super::errors::Reason;
 use super::follow::{Event, Follower};
 use super::input::{self, Later};
@@ -61,7 +61,7 @@ impl<M: Later + Send + 'static> Session<M> {
     ) {
         let Session { context, job, presence, messages, by, from, closes_stdin } = self;
         let output = Output::new(job.log.clone(), from.into(), context.metrics.reader_opened());
-        let refuse = client.clone();
+        let (refuse, ours) = (client.clone(), Arc::clone(&context));
         let follower =
             Follower { context, job: Arc::clone(&job), output, client, wrap, told_accepted, told_started };
         let mut following = pin!(follower.follow());
@@ -70,11 +70,17 @@ impl<M: Later + Send + 'static> Session<M> {
             input = input::pass_on(&job, &by, closes_stdin, messages) => match input {
                 Ok(()) => following.await,
                 Err(status) => {
-                    let super::client::Over = refuse.give_up(status).await;
+                    let Over = refuse.give_up(status).await;
                 }
             },
         }
-        drop(presence);
+        if ours.is_retiring() {
+            // The client has not gone: it comes back to the next server, so the job must not see it go.
+            tokio::spawn(async move {
+                std::future::pending::<()>().await;
+                drop(presence);
+            });
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::faults::Faults;
 use crate::metrics::Metrics;
 use crate::tests::harness::{self, PATIENCE, Plan, reason, spec};
 use runtime_plan::fault::Fault;
-use runtime_plan::link::ToServer;
+use runtime_plan::link::{ToLauncher, ToServer};
 use runtime_proto::v1::job_service_server::JobService;
 use runtime_proto::v1::{self, stream_logs_response, watch_response};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use tonic::{Code, Request};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_another_server_takes_over_every_stream_and_wait_ends_at_once() {
     let world = world().await;
-    let (mut run, job, _ends) = world.running(spec("sleep"), u64::MAX).await;
+    let now = v1::JobSpec { on_disconnect: v1::OnDisconnect::CancelNow.into(), ..spec("sleep") };
+    let (mut run, job, _ends) = world.running(now, u64::MAX).await;
     let mut client = world.client.clone();
     let follow = v1::StreamLogsRequest { job_id: job.to_string(), follow: true, ..Default::default() };
     let mut logs = client.stream_logs(follow).await.unwrap().into_inner();
@@ -43,6 +44,8 @@ async fn when_another_server_takes_over_every_stream_and_wait_ends_at_once() {
     for status in statuses {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "SERVER_RESTARTING"));
     }
+    // No client has gone, so nobody cancels the job.
+    assert!(matches!(world.launcher.recv().await, ToLauncher::Goodbye));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
