@@ -25,8 +25,9 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Reasons with which a daemon says that it takes no job: trying again is the caller's decision.
-const FINAL: [&str; 3] = ["SHUTTING_DOWN", "DRAINING", "LAUNCHER_GONE"];
+/// Reasons with which a daemon says that it takes no job: trying again is the caller's decision. A daemon that shuts down is not
+/// among them: a job that waits for its turn waits on disk for the next one, which may be there in a second.
+const FINAL: [&str; 2] = ["DRAINING", "LAUNCHER_GONE"];
 
 /// Makes a connection.
 pub type Dial = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Channel, Error>>>>>;
@@ -229,8 +230,9 @@ mod tests {
             (Status::unknown("transport error"), false, true),
             (Status::internal("h2 protocol error"), true, true),
             (with_reason(Code::Internal, "DUPLICATE_JOB"), false, false),
-            (with_reason(Code::Unavailable, "SHUTTING_DOWN"), false, false),
-            (with_reason(Code::Unavailable, "SHUTTING_DOWN"), true, true),
+            (with_reason(Code::Unavailable, "DRAINING"), false, false),
+            (with_reason(Code::Unavailable, "DRAINING"), true, true),
+            (with_reason(Code::Unavailable, "SHUTTING_DOWN"), false, true),
             (with_reason(Code::Unavailable, "OTHER"), false, true),
             (Status::resource_exhausted("full"), true, false),
             (Status::not_found("no such job"), true, false),

@@ -36,7 +36,7 @@ pub fn ps(global: Global, args: &PsArgs) -> Result<u8, Error> {
             let request = ListRequest { page_size, page_token, ..first.clone() };
             let answer = client.list(request).await.map_err(|status| client::refused(&status))?.into_inner();
             jobs += answer.jobs.len();
-            // A million records are printed as they come, and never held together.
+            // As JSON a million records are printed as they come; a table needs them all to know its widths.
             match json {
                 true => answer.jobs.iter().try_for_each(|job| output::print_json(&json::job::job(job)))?,
                 false => page.extend(answer.jobs),
