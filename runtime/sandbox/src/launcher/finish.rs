@@ -73,8 +73,7 @@ impl Launcher {
         };
         let started = job.times.started.is_some().then(|| job.started_message());
         let pipes = job.stdio.pipes(&job.plan);
-        let encode = |message: &ToServer| link::encode(message).unwrap_or_default();
-        let (started, finished) = (started.as_ref().map(encode), encode(&message));
+        let (started, finished) = (started.as_ref().map(encoded), encoded(&message));
         self.tell_encoded_of(serial, finished.clone());
         let ended = Ended { id: job.id, record: job.record, pipes, stdio: job.stdio, started, finished };
         self.ended.insert(serial, ended);
@@ -120,3 +119,11 @@ fn note(errors: &mut Vec<String>, result: Result<(), Error>) {
     }
 }
 
+
+/// Reports are bounded far below a message's bound. One that is not would be none to the server, and say so here.
+fn encoded(message: &ToServer) -> Vec<u8> {
+    link::encode(message).unwrap_or_else(|error| {
+        say(&format!("failed to encode a report: {error}"));
+        Vec::new()
+    })
+}
