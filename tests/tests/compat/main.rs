@@ -6,6 +6,7 @@ mod cargo;
 mod node;
 mod python;
 mod shell;
+mod terminal;
 
 use runtime_tests::{Request, Stage, Who, skip};
 use std::{fs, path::Path};

@@ -4,5 +4,7 @@
 mod environment;
 mod report;
 mod status;
+mod stdin_file;
 mod streams;
+mod user;
 mod workspace;

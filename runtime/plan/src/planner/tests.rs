@@ -414,11 +414,11 @@ fn cpu_time_that_no_group_counts_is_kept_by_process_and_said() {
     for version in [CgroupVersion::V1, CgroupVersion::Hybrid] {
         let plan = on(version, &without);
         assert!(matches!(&plan.cpu_time, CpuTimeKeeping::Processes { why } if why.contains("cpuacct")));
-        assert_eq!(own(&plan), Some((Rlimit::Cpu, Some(3), Some(4))));
+        assert_eq!(own(&plan), Some((Rlimit::Cpu, Some(5), Some(6))));
     }
     let fallback = plan_for(spec.clone(), &rootless()).unwrap();
     assert!(matches!(&fallback.cpu_time, CpuTimeKeeping::Processes { .. }));
-    assert_eq!(own(&fallback), Some((Rlimit::Cpu, Some(3), Some(4))));
+    assert_eq!(own(&fallback), Some((Rlimit::Cpu, Some(5), Some(6))));
     // The built-in policy's ceiling is a limit, too; without any there is nothing to keep.
     let unbounded = Policy { ceilings: LimitRequest::default(), ..local() };
     let library = library();
