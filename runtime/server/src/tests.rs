@@ -1,8 +1,9 @@
 //! The whole server against a launcher that the test plays, on real sockets and pipes.
 
 mod attach;
-mod harness;
+pub(crate) mod harness;
 mod lifecycle;
+mod recovery;
 mod run;
 
 pub(crate) use harness::welcome;

@@ -53,11 +53,12 @@ impl Registry {
         }
     }
 
-    /// Jobs, newest first. What was taken in the last milliseconds and is not on disk yet comes with the next look.
+    /// Jobs, newest first. While the disk takes nothing, what is not on it is left out.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, query: Query) -> Result<Vec<Arc<Job>>, StoreError> {
+        self.settle().await;
         let rows = self.store.list(query).await?;
         Ok(rows.iter().map(|row| self.job_of(row)).collect())
     }
@@ -67,7 +68,8 @@ impl Registry {
     /// # Errors
     /// [`NotDeleted`].
     pub async fn delete(&self, id: &str) -> Result<(), NotDeleted> {
-        if self.lock().live.contains_key(id) {
+        // One that is over may still have its task for a moment.
+        if self.lock().live.get(id).is_some_and(|job| !job.state().is_over()) {
             return Err(NotDeleted::NotFinished);
         }
         let row = self.store.get(id).await.map_err(NotDeleted::Store)?.ok_or(NotDeleted::Unknown)?;

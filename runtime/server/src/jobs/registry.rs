@@ -22,7 +22,11 @@ use runtime_plan::link::{JobId, LauncherId, Rules, Welcome};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+
+/// How long a list waits for rows that are on their way to the disk.
+const SETTLE_MAX: Duration = Duration::from_millis(100);
 
 /// What a registry is made of.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub struct Registry {
     pub(super) stopping: watch::Sender<bool>,
     pub(super) serving: watch::Sender<Serving>,
     pub(super) totals: watch::Sender<Totals>,
+    /// Rows that are queued for the disk.
+    unsettled: watch::Sender<usize>,
     org_running_max: Option<u32>,
     inner: Mutex<Inner>,
 }
@@ -135,6 +141,7 @@ impl Registry {
             stopping: watch::Sender::new(false),
             serving: watch::Sender::new(serving),
             totals: watch::Sender::new(Totals::default()),
+            unsettled: watch::Sender::new(0),
             org_running_max,
             inner: Mutex::new(inner),
         })
@@ -190,7 +197,7 @@ impl Registry {
             Ok(row) if submitted || request.key.is_some() => self.store.submit(row).await,
             // Not awaited: the launcher will hold it before any client hears of it.
             Ok(row) => {
-                drop(self.store.put_later(row));
+                self.put_soon(row);
                 Ok(Submitted::New(0))
             }
             Err(error) => Err(error),
@@ -369,6 +376,27 @@ impl Registry {
             spec,
             change: 0,
         })
+    }
+
+    /// Queues a row, in order, and does not wait for the disk.
+    pub(super) fn put_soon(&self, row: Row) {
+        let (written, unsettled) = (self.store.put_later(row), self.unsettled.clone());
+        unsettled.send_modify(|rows| *rows += 1);
+        tokio::spawn(async move {
+            if let Err(error) = written.await {
+                tracing::debug!(%error, "a record was not written; the next one of its job holds the same");
+            }
+            unsettled.send_modify(|rows| *rows = rows.saturating_sub(1));
+        });
+    }
+
+    /// Waits for rows that are queued, so that whoever was told of a job finds it in a list; not for a disk that is full.
+    pub(super) async fn settle(&self) {
+        let mut unsettled = self.unsettled.subscribe();
+        let settled = unsettled.wait_for(|rows| *rows == 0);
+        if tokio::time::timeout(SETTLE_MAX, settled).await.is_err() {
+            tracing::debug!("some records are not written yet");
+        }
     }
 
     /// Jobs that are not over.

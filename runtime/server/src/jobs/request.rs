@@ -30,10 +30,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// SHA-256 of all that makes two requests under one key the same.
+    /// SHA-256 of all that makes two requests under one key the same. What happens on a disconnect is not among it: Run and
+    /// Submit with one key are one job.
     pub(super) fn digest(&self) -> [u8; 32] {
-        let Request { spec, labels, org, priority, on_disconnect, keep, keep_output_bytes, key } = self;
-        let whole = (spec, labels, org, priority, on_disconnect, keep, keep_output_bytes, key);
+        let Request { spec, labels, org, priority, on_disconnect: _, keep, keep_output_bytes, key } = self;
+        let whole = (spec, labels, org, priority, keep, keep_output_bytes, key);
         let mut hasher = Sha256::new();
         hasher.update(b"request\0");
         match postcard::to_stdvec(&whole) {

@@ -83,7 +83,7 @@ impl Registry {
     ///
     /// # Errors
     /// The store's; what is left goes with the next look.
-    pub(super) async fn expire(&self) -> Result<(), StoreError> {
+    pub(crate) async fn expire(&self) -> Result<(), StoreError> {
         let age_us_max = u64::try_from(self.retention.age.as_micros()).unwrap_or(u64::MAX);
         loop {
             let expirable = self

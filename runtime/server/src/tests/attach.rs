@@ -157,8 +157,11 @@ async fn pages_are_newest_first_and_survive_what_comes_between() {
         finish().await;
     }
     let mut client = world.client.clone();
-    let page =
-        |page_token: &str| v1::ListRequest { page_size: 2, page_token: page_token.to_owned(), state: 0 };
+    let page = |page_token: &str| v1::ListRequest {
+        page_size: 2,
+        page_token: page_token.to_owned(),
+        ..Default::default()
+    };
     let first = client.list(page("")).await.unwrap().into_inner();
     finish().await;
     let second = client.list(page(&first.next_page_token)).await.unwrap().into_inner();

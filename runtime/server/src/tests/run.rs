@@ -1,7 +1,8 @@
 //! Run: output, stdin, limits, and first messages that are wrong.
 
 use super::harness::{PATIENCE, input, reason, spec, start_message, world};
-use runtime_plan::link::{Refusal, RefusalReason, ToLauncher, ToServer};
+use crate::logs::place::Place;
+use runtime_plan::link::{MeasuredLimit, Pipes, PipesKind, RefusalReason, ToLauncher, ToServer};
 use runtime_plan::outcome::Outcome;
 use runtime_proto::v1::{self, job_input::Input, run_response};
 use std::io::{Read, Write};
@@ -54,8 +55,7 @@ async fn a_refusal_is_a_status_and_leaves_nothing() {
     let world = world().await;
     let mut run = world.run(spec("true")).await;
     let (job, _) = world.launcher.started().await;
-    let refusal = Refusal { reason: RefusalReason::UnknownProfile, message: "no profile".to_owned() };
-    world.launcher.send(&ToServer::Refused { job: job.clone(), refusal }, &[]);
+    world.launcher.refuse(&job, RefusalReason::UnknownProfile, "no profile");
     let status = run.try_next().await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "UNKNOWN_PROFILE"));
     assert_eq!(status.message(), "no profile");
@@ -63,7 +63,7 @@ async fn a_refusal_is_a_status_and_leaves_nothing() {
     let (_run, _, _ends) = world.running(spec("true"), 1).await;
     let got = world.client.clone().get(v1::GetRequest { job_id: job.to_string() }).await.unwrap_err();
     assert_eq!(reason(&got), "JOB_NOT_FOUND");
-    assert!(!world.logs.join(job.as_str()).exists());
+    assert_eq!(Place::new(world.place.path()).jobs().unwrap().iter().filter(|log| *log == job.as_str()).count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,6 +80,8 @@ async fn stdin_is_byte_exact_and_half_close_is_its_end() {
         run.requests.send(input(Input::Stdin(piece.to_vec().into()))).await.unwrap();
     }
     drop(run.requests);
+    // The launcher has a copy of the pipe: it must be told, behind the last byte.
+    assert!(matches!(world.launcher.recv().await, ToLauncher::CloseStdin { .. }));
     let read = tokio::time::timeout(PATIENCE, reading).await.expect("the end of stdin").unwrap().unwrap();
     assert_eq!(read, sent);
 }
@@ -93,7 +95,8 @@ async fn stdin_that_the_job_closed_is_dropped_and_the_job_goes_on() {
         run.requests.send(input(Input::Stdin(vec![0; 65_536].into()))).await.unwrap();
     }
     run.requests.send(input(Input::Signal(v1::SignalInput { signal: 10 }))).await.unwrap();
-    assert!(matches!(world.launcher.recv().await, ToLauncher::Signal { signal: 10, .. }));
+    assert!(matches!(world.launcher.recv().await, ToLauncher::CloseStdin { .. }));
+    assert!(matches!(world.launcher.recv().await, ToLauncher::Signal { signal: 10, all: false, .. }));
     world.launcher.say_finished(&job, Outcome::Exited { code: 0 });
     drop(ends);
     assert_eq!(run.until_end().await.2.outcome.unwrap().exit_status, 0);
@@ -122,9 +125,13 @@ async fn output_over_the_limit_is_told_to_the_launcher_once() {
     let (mut run, job, mut ends) = world.running(spec("flood"), 5).await;
     let mut out = ends.stdout.take().unwrap();
     let flood = tokio::task::spawn_blocking(move || out.write_all(&vec![b'y'; 1 << 20]));
-    assert!(
-        matches!(world.launcher.recv().await, ToLauncher::OutputLimit { job: over, used } if over == job && used > 5)
-    );
+    match world.launcher.recv().await {
+        ToLauncher::LimitReached { job: over, limit: MeasuredLimit::Output, used } => {
+            assert_eq!(over, job);
+            assert!(used > 5);
+        }
+        other => panic!("no limit: {other:?}"),
+    }
     flood.await.unwrap().unwrap();
     world.launcher.say_finished(&job, Outcome::Exited { code: 0 });
     drop(ends);
@@ -136,7 +143,7 @@ async fn output_over_the_limit_is_told_to_the_launcher_once() {
 async fn a_wrong_first_message_is_a_status() {
     let world = world().await;
     let empty = v1::RunRequest { request: None };
-    let no_spec = v1::RunStart { spec: None, validate_only: false };
+    let no_spec = v1::RunStart::default();
     let no_spec = v1::RunRequest { request: Some(v1::run_request::Request::Start(no_spec)) };
     for (first, expected) in [
         (empty, "MISSING_START"),
@@ -185,7 +192,7 @@ async fn a_wrong_later_message_ends_the_stream_and_counts_as_a_disconnect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_is_answered_without_a_job() {
     let world = world().await;
-    let start = v1::RunStart { spec: Some(spec("true")), validate_only: true };
+    let start = v1::RunStart { spec: Some(spec("true")), validate_only: true, ..Default::default() };
     let start = v1::RunRequest { request: Some(v1::run_request::Request::Start(start)) };
     let answer = async {
         match world.launcher.recv().await {
@@ -201,4 +208,61 @@ async fn a_plan_is_answered_without_a_job() {
     assert!(run.try_next().await.unwrap().is_none());
     let list = world.client.clone().list(v1::ListRequest::default()).await.unwrap().into_inner();
     assert!(list.jobs.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_silent_too_long_is_told_to_the_launcher_and_input_counts() {
+    let world = world().await;
+    let mut run = world.run(v1::JobSpec { stdin: true, ..spec("cat") }).await;
+    let (job, _) = world.launcher.started().await;
+    let kind = PipesKind::Streams { stdin: true };
+    let pipes = Pipes { kind, output_bytes_max: u64::MAX, idle_ms_max: Some(600) };
+    let _ends = world.launcher.accept_with(&job, pipes);
+    run.accepted().await;
+    world.launcher.say_started(&job);
+    assert!(matches!(run.next().await, run_response::Event::Started(_)));
+    let begun = std::time::Instant::now();
+    for _ in 0..4 {
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        run.requests.send(input(Input::Stdin("x".into()))).await.unwrap();
+    }
+    match world.launcher.recv().await {
+        ToLauncher::LimitReached { job: over, limit: MeasuredLimit::IdleTime, used } => {
+            assert_eq!(over, job);
+            assert!(used >= 600 && begun.elapsed().as_millis() >= 1_600, "{used} ms");
+        }
+        other => panic!("no limit: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_is_read_typed_into_and_resized() {
+    let world = world().await;
+    let terminal = Some(v1::Terminal { rows: 24, columns: 80, term: "xterm".to_owned() });
+    let mut run = world.run(v1::JobSpec { terminal, ..spec("sh") }).await;
+    let (job, _) = world.launcher.started().await;
+    world.launcher.accept_terminal(&job);
+    run.accepted().await;
+    // A size from before the terminal is there is not forgotten.
+    run.requests.send(input(Input::Resize(v1::Resize { rows: 30, columns: 90 }))).await.unwrap();
+    let master = runtime_sys::terminal::open_master(c"/dev/ptmx").unwrap();
+    let slave = runtime_sys::terminal::open_slave(std::os::fd::AsFd::as_fd(&master)).unwrap();
+    world.launcher.say_started_with(&job, Some(master));
+    assert!(matches!(run.next().await, run_response::Event::Started(_)));
+    let mut slave = std::fs::File::from(slave);
+    slave.write_all(b"hello\n").unwrap();
+    assert_eq!(&run.output().await.data[..], b"hello\r\n");
+    run.requests.send(input(Input::Stdin("typed\n".into()))).await.unwrap();
+    let mut line = [0; 16];
+    let (bytes, mut slave) =
+        tokio::task::spawn_blocking(move || (slave.read(&mut line).map(|n| line[..n].to_vec()), slave)).await.unwrap();
+    assert_eq!(bytes.unwrap(), b"typed\n");
+    // The echo is output like any other.
+    assert_eq!(&run.output().await.data[..], b"typed\r\n");
+    slave.write_all(b"bye").unwrap();
+    drop(slave);
+    world.launcher.say_finished(&job, Outcome::Exited { code: 0 });
+    let (out, ..) = run.until_rest(14).await;
+    assert_eq!(out, b"bye");
+    world.launcher.acknowledged(&job).await;
 }

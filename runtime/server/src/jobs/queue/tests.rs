@@ -156,9 +156,9 @@ proptest! {
                 let at = waiting.iter().position(|(_, _, known)| *known == job).expect("it waited");
                 let (org, priority, _) = waiting.remove(at);
                 // Nobody of its org was before it, and no org that could go had fewer running.
-                prop_assert!(!waiting.iter().any(|(other, higher, older)| {
-                    *other == org && (Reverse(*higher), older) < (Reverse(priority), &job)
-                }));
+                let before =
+                    |other: &(String, i32, JobId)| other.0 == org && (Reverse(other.1), &other.2) < (Reverse(priority), &job);
+                prop_assert!(!waiting.iter().any(before));
                 let mine = running.get(&org).copied().unwrap_or_default();
                 prop_assert!(waiting.iter().all(|(other, ..)| running.get(other).copied().unwrap_or_default() >= mine));
                 *running.entry(org).or_default() += 1;

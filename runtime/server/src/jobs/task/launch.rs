@@ -105,7 +105,7 @@ impl Task {
     /// Queues the row as it is now. It is not waited for: the launcher has the job, and the end is written for certain.
     pub(super) fn store_soon(&self) {
         match self.registry.row(&self.stored, self.state.row(), None) {
-            Ok(row) => drop(self.registry.store.put_later(row)),
+            Ok(row) => self.registry.put_soon(row),
             Err(error) => tracing::error!(job = %self.job.id(), %error, "failed to write the record of a job"),
         }
     }
