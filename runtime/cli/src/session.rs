@@ -248,4 +248,4 @@ async fn at(time: Option<Instant>) {
 
 #[cfg(test)]
 #[path = "session/tests.rs"]
-mod tests;
+pub mod tests;

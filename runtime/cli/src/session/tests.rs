@@ -1,7 +1,7 @@
 //! Sessions with a daemon that says what a script tells it to say.
 
 #[path = "tests/daemon.rs"]
-mod daemon;
+pub mod daemon;
 
 use super::*;
 use crate::stdio::{Input, Writer};

@@ -134,6 +134,64 @@ fn status_of(written: Result<(), WriteFailure>) -> Result<u8, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::screen::Screen;
+    use crate::session::tests::daemon::Daemon;
+    use crate::stdio::Writer;
+    use runtime_proto::v1::{Job, LogsEnd, OutputChunk, OutputGap};
+    use std::io::{Read, Seek};
+
+    fn chunk(offset_bytes: u64, data: &'static [u8]) -> Event {
+        let stream = OutputStream::Stdout.into();
+        Event::Output(OutputChunk { stream, offset_bytes, time: None, data: data.into() })
+    }
+
+    fn gap(offset_bytes: u64, length_bytes: u64) -> Event {
+        let stream = OutputStream::Stdout.into();
+        Event::Gap(OutputGap { stream, offset_bytes, length_bytes, reason: 0 })
+    }
+
+    /// What is printed and what was asked for, when the calls see these scenes.
+    fn printed(scenes: Vec<Vec<Event>>, json: bool) -> (String, Vec<u64>) {
+        let mut file = tempfile::tempfile().unwrap();
+        let stdout = file.try_clone().unwrap();
+        let daemon = Daemon::new(Vec::new());
+        *daemon.logs.lock().unwrap() = scenes.into();
+        let asked = daemon.logs_asked.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
+            let writer = Writer::start_with(stdout, null).unwrap();
+            let printer = Printer::with(Screen::with(writer, Look::default(), [false; 2]), json);
+            let window = Window::new(StreamLogsRequest::default(), &Job::default());
+            let mut line = daemon.line().await;
+            assert_eq!(follow(&mut line, window, printer).await.unwrap(), 0);
+        });
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        let offsets = asked.lock().unwrap().iter().map(|request| request.stdout_offset_bytes).collect();
+        (text, offsets)
+    }
+
+    #[test]
+    fn logs_that_break_off_go_on_where_they_stopped() {
+        let end = || Event::End(LogsEnd::default());
+        let scenes = vec![
+            vec![chunk(0, b"one")],
+            vec![],
+            vec![chunk(3, b"two"), gap(6, 2)],
+            vec![chunk(8, b"three"), end()],
+        ];
+        assert_eq!(printed(scenes, false), ("onetwothree".to_owned(), vec![0, 3, 3, 8]));
+    }
+
+    #[test]
+    fn as_json_gaps_stand_at_their_place() {
+        let scene = vec![chunk(0, b"a"), gap(1, 2), chunk(3, b"b"), Event::End(LogsEnd::default())];
+        let (text, _) = printed(vec![scene], true);
+        let kinds: Vec<bool> = text.lines().map(|line| line.starts_with("{\"gap\"")).collect();
+        assert_eq!(kinds, [false, true, false], "{text}");
+    }
 
     #[test]
     fn the_request_says_what_was_asked_for() {

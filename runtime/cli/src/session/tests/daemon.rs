@@ -67,6 +67,9 @@ pub struct Daemon {
     pub calls: Arc<Mutex<Vec<String>>>,
     pub stdin: Arc<Mutex<Vec<job_input::Input>>>,
     pub cancels: Arc<Mutex<Vec<String>>>,
+    /// What each call of `StreamLogs` sees; without its last message it breaks off.
+    pub logs: Arc<Mutex<VecDeque<Vec<stream_logs_response::Event>>>>,
+    pub logs_asked: Arc<Mutex<Vec<StreamLogsRequest>>>,
     fed: Arc<Notify>,
     cancelled: Arc<Notify>,
     returns: bool,
@@ -80,6 +83,8 @@ impl Daemon {
             calls: Arc::default(),
             stdin: Arc::default(),
             cancels: Arc::default(),
+            logs: Arc::default(),
+            logs_asked: Arc::default(),
             fed: Arc::default(),
             cancelled: Arc::default(),
             returns: true,
@@ -269,9 +274,15 @@ impl JobService for Daemon {
 
     async fn stream_logs(
         &self,
-        _: Request<StreamLogsRequest>,
+        request: Request<StreamLogsRequest>,
     ) -> Result<Response<Self::StreamLogsStream>, Status> {
-        Err(Status::unimplemented("not in this play"))
+        self.logs_asked.lock().unwrap().push(request.into_inner());
+        let events = self.logs.lock().unwrap().pop_front().ok_or_else(|| Status::unavailable("gone"))?;
+        let whole = matches!(events.last(), Some(stream_logs_response::Event::End(_)));
+        let answers = events.into_iter().map(|event| Ok(StreamLogsResponse { event: Some(event) }));
+        let broken = (!whole).then(|| Err(Status::unavailable("gone")));
+        let answers: Vec<_> = answers.chain(broken).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
     }
 
     async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {

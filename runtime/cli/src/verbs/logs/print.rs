@@ -22,6 +22,12 @@ impl Printer {
         Ok(Printer { screen: Screen::start(look)?, json })
     }
 
+    /// Somebody else's screen, for tests.
+    #[cfg(test)]
+    pub const fn with(screen: Screen, json: bool) -> Printer {
+        Printer { screen, json }
+    }
+
     /// The bytes that come next.
     pub fn cursors(&self) -> [Option<u64>; 2] {
         self.screen.cursors()
