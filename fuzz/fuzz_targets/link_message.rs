@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use runtime_plan::{
     link::{self, ToLauncher, ToServer},
-    spec::{self, Spec, UncheckedSpec},
+    spec::{self, Spec, StdinSource, UncheckedSpec},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -13,7 +13,13 @@ fuzz_target!(|data: &[u8]| {
         if let ToLauncher::Start { spec, .. } | ToLauncher::Plan { spec, .. } = &message {
             check_bounds(spec);
         }
-        if let ToLauncher::Start { job, .. } | ToLauncher::Cancel { job, .. } = &message {
+        if let ToLauncher::Start { job, .. }
+        | ToLauncher::Cancel { job, .. }
+        | ToLauncher::Signal { job, .. }
+        | ToLauncher::LimitReached { job, .. }
+        | ToLauncher::CloseStdin { job }
+        | ToLauncher::Acknowledge { job } = &message
+        {
             let name = job.as_str();
             assert!(!name.is_empty() && name.len() <= link::JOB_ID_BYTES_MAX && !name.contains(['/', '.', '\0']));
         }
@@ -38,6 +44,16 @@ fn check_bounds(spec: &Spec) {
         assert!(workdir.starts_with(b"/") && workdir.len() <= spec::PATH_BYTES_MAX && !workdir.contains(&0));
         assert!(!workdir.split(|&byte| byte == b'/').any(|part| part == b".."));
     }
+    if let StdinSource::File(path) = &spec.stdin {
+        assert!(path.starts_with(b"/") && path.len() <= spec::PATH_BYTES_MAX && !path.contains(&0));
+        assert!(!path.split(|&byte| byte == b'/').any(|part| part == b".."));
+    }
+    if let Some(terminal) = &spec.terminal {
+        let side = 1..=spec::TERMINAL_SIDE_MAX;
+        assert!(side.contains(&terminal.rows) && side.contains(&terminal.columns) && !terminal.term.is_empty());
+        assert_eq!(spec.stdin, StdinSource::Stream);
+    }
+    assert!(spec.user.into_iter().chain(spec.group).all(|id| (1..=spec::ID_MAX).contains(&id)));
     assert!(spec::is_name(&spec.profile));
     assert!(Spec::check(UncheckedSpec::from(spec.clone())).is_ok());
 }
