@@ -82,7 +82,7 @@ impl Kind {
             Kind::Chosen137 => "echo chosen; exit 137",
             Kind::Overdue => "echo started; sleep 1000",
             Kind::Hungry => {
-                "echo eating; head -c 400000000 /dev/zero | tail -c 399000000 > /dev/null; sleep 1000"
+                "echo eating; exec python3 -c 'b = bytearray(400 << 20); import time; time.sleep(1000)'"
             }
             Kind::Overflowing => "yes 0123456789abcde",
         }

@@ -103,7 +103,7 @@ fn the_node_tells_its_facts_and_bounds(stage: &Stage) {
         let info = client.info(InfoRequest {}).await.unwrap().into_inner();
         assert_eq!(
             (info.api_level, info.rootful, info.version.as_str()),
-            (1, rootful, env!("CARGO_PKG_VERSION"))
+            (2, rootful, env!("CARGO_PKG_VERSION"))
         );
         assert_eq!((info.jobs_running_max, info.jobs_queued_max, info.jobs_running), (64, 1024, 0));
         assert_eq!(info.ceilings.unwrap().memory_bytes, Some(16 << 30));

@@ -179,6 +179,8 @@ fn a_killed_client_ends_its_job(stage: &Stage) {
     let id = newest_in_state(&daemon, "running");
     client.kill().unwrap();
     client.wait().unwrap();
+    // For 30 s it could have come back.
+    assert!(daemon.client(&["wait", "--timeout", "60s", &id]).output().unwrap().stdout.is_empty());
     let outcome = outcome(&daemon, &id);
     assert_eq!(outcome["cancelled"]["by"], "client disconnected", "{outcome}");
     assert_eq!(outcome["cleanup_errors"].as_array().unwrap().len(), 0, "{outcome}");

@@ -12,7 +12,7 @@ stories!(
     the_server_is_confined,
     term_ends_jobs_and_leaves_nothing,
     a_killed_daemon_takes_its_jobs_with_it,
-    a_killed_server_ends_the_daemon,
+    a_killed_server_is_followed_by_another_and_nobody_notices,
     a_daemon_may_die_with_its_parent,
     a_daemon_starts_again_where_it_was,
 );
@@ -98,29 +98,34 @@ fn a_killed_daemon_takes_its_jobs_with_it(stage: &Stage) {
     traces.note(daemon.pid());
     daemon.signal(SIGKILL);
     daemon.wait();
-    assert_eq!(wait(&mut client, Duration::from_secs(10)).unwrap().code(), Some(125));
-    let errors = text(&client.wait_with_output().unwrap().stderr);
-    assert!(errors.starts_with("runtime: lost the connection") && errors.contains(&id), "{errors}");
     eventually("no process of it is left", || {
         traces.remaining().iter().all(|thing| !thing.starts_with("process"))
     });
     // Directory and cgroups are for the next one to sweep.
     let next = start(stage);
     eventually("nothing of the first is left", || traces.remaining().is_empty());
+    // The client has waited for a daemon to come back, and hears the truth from it.
+    assert_eq!(wait(&mut client, Duration::from_secs(30)).unwrap().code(), Some(125));
+    let errors = text(&client.wait_with_output().unwrap().stderr);
+    assert!(errors.contains("launcher_died"), "{errors}");
+    assert!(inspect(&next, &id)["outcome"]["lost"]["why"] == "launcher_died");
     assert_eq!(ask(&next, &["run", "--", "echo", "ran"]), "ran\n");
 }
 
-fn a_killed_server_ends_the_daemon(stage: &Stage) {
-    let mut traces = Traces::before();
-    let mut daemon = start(stage);
-    let (mut client, _) = job(&daemon, STUBBORN);
-    traces.note(daemon.pid());
-    let pidfd =
-        runtime_sys::pidfd::open(runtime_sys::clone::Pid(server_of(&daemon).try_into().unwrap())).unwrap();
+fn a_killed_server_is_followed_by_another_and_nobody_notices(stage: &Stage) {
+    let daemon = start(stage);
+    let script = "for i in $(seq 1 20); do echo $i; sleep 0.1; done; exit 9";
+    let mut command = daemon.client(&["run", "--", "sh", "-c", script]);
+    let client = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = newest_in_state(&daemon, "running");
+    let before = server_of(&daemon);
+    let pidfd = runtime_sys::pidfd::open(runtime_sys::clone::Pid(before.try_into().unwrap())).unwrap();
     runtime_sys::pidfd::send_signal(std::os::fd::AsFd::as_fd(&pidfd), SIGKILL).unwrap();
-    assert_eq!(daemon.wait().code(), Some(1));
-    assert_eq!(wait(&mut client, Duration::from_secs(10)).unwrap().code(), Some(125));
-    eventually("nothing is left", || traces.remaining().is_empty());
+    let output = client.wait_with_output().unwrap();
+    let whole: String = (1..=20).map(|number| format!("{number}\n")).collect();
+    assert_eq!((text(&output.stdout), output.status.code()), (whole, Some(9)), "{}", text(&output.stderr));
+    assert_ne!(server_of(&daemon), before);
+    assert_eq!(inspect(&daemon, &id)["outcome"]["exited"]["code"], 9);
 }
 
 fn a_daemon_may_die_with_its_parent(stage: &Stage) {
