@@ -22,7 +22,7 @@ pub use ids::{
     set_effective_uid_keeping_caps, set_groups, set_ids,
 };
 pub use processors::{allowed_cpus, set_affinity_count};
-pub use program::{ExecStrings, exec, exit_now};
+pub use program::{ExecStrings, exec, exit_now, kill_self};
 
 /// The highest signal number: `_NSIG` of every Linux architecture but MIPS.
 const SIGNAL_MAX: i32 = 64;
