@@ -161,6 +161,8 @@ pub enum ToServer {
     Retire,
     /// Finish: jobs have been ended (the operator or the parent asked for it).
     ShutDown,
+    /// The launcher is on its way down: no job is taken any more, and jobs that run have some time. `ShutDown` follows when the last one is over.
+    Draining,
 }
 
 /// What the fds that come with a job are, in this order.

@@ -82,6 +82,7 @@ fn any_answer() -> impl Strategy<Value = ToServer> {
         Just(ToServer::AdoptionComplete),
         Just(ToServer::Retire),
         Just(ToServer::ShutDown),
+        Just(ToServer::Draining),
     ]
 }
 

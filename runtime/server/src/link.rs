@@ -75,6 +75,8 @@ pub fn greet(socket: &OwnedFd) -> Result<Welcome, LinkError> {
 pub enum Notice {
     /// The operator's files were read again.
     Reloaded(Box<Rules>),
+    /// The launcher takes no more jobs, and those that run may finish.
+    Draining,
     /// Another server comes: leave, and end nothing.
     Retire,
     /// Jobs are being ended: finish.
@@ -256,6 +258,7 @@ async fn receive_all(socket: Arc<UnixStream>, routes: Arc<Mutex<Routes>>, notice
             Err(error) => return lose(&routes, &notices, LinkError::Socket(error)).await,
         };
         match link::decode::<ToServer>(&frame.body) {
+            Ok(ToServer::Draining) => notify(&notices, Notice::Draining).await,
             Ok(ToServer::ShutDown) => notify(&notices, Notice::ShutDown).await,
             Ok(ToServer::Retire) => notify(&notices, Notice::Retire).await,
             Ok(ToServer::Reloaded(rules)) => notify(&notices, Notice::Reloaded(rules)).await,
@@ -312,7 +315,7 @@ fn route(routes: &Mutex<Routes>, message: ToServer, fds: Vec<OwnedFd>) -> Result
             return Ok(());
         }
         ToServer::Hello(_) => return Err(LinkError::Unexpected("a second greeting")),
-        ToServer::ShutDown | ToServer::Retire | ToServer::Reloaded(_) => {
+        ToServer::Draining | ToServer::ShutDown | ToServer::Retire | ToServer::Reloaded(_) => {
             return Err(LinkError::Unexpected("a word for all to one job"));
         }
     };

@@ -225,13 +225,14 @@ fn tell_numbers(listeners: Vec<TcpListener>, context: &Arc<Context>, stopped: &w
 }
 
 /// Until the launcher asks for the end or is gone. What it says before is done here.
-async fn watch_launcher(notices: &mut mpsc::Receiver<Notice>, registry: &Registry) -> Leave {
+async fn watch_launcher(notices: &mut mpsc::Receiver<Notice>, registry: &Arc<Registry>) -> Leave {
     loop {
         match notices.recv().await {
             Some(Notice::Reloaded(rules)) => {
                 tracing::info!(policy = rules.policy.digest, "the operator's files were read again");
                 registry.set_rules(*rules);
             }
+            Some(Notice::Draining) => registry.drain(None),
             Some(Notice::Retire) => return Leave::Retire,
             Some(Notice::ShutDown) => return Leave::ShutDown,
             Some(Notice::Lost(error)) => return Leave::Lost(error),
@@ -245,7 +246,7 @@ async fn watch_launcher_end(notices: &mut mpsc::Receiver<Notice>) -> LinkError {
     loop {
         match notices.recv().await {
             Some(Notice::Lost(error)) => return error,
-            Some(Notice::Reloaded(_) | Notice::Retire | Notice::ShutDown) => {}
+            Some(Notice::Reloaded(_) | Notice::Draining | Notice::Retire | Notice::ShutDown) => {}
             None => return LinkError::Gone,
         }
     }

@@ -49,6 +49,9 @@ impl Launcher {
             Some(serial) => self.tell_whole(serial),
             None => {
                 self.tell(&ToServer::AdoptionComplete, Vec::new());
+                if self.is_ending() {
+                    self.tell(&ToServer::Draining, Vec::new());
+                }
                 // On our way down it has waited for this.
                 self.check_shutdown(time::monotonic_now())?;
             }

@@ -58,6 +58,7 @@ impl Launcher {
                 self.jobs.len(),
                 self.drain_timeout.as_secs()
             ));
+            self.tell(&ToServer::Draining, Vec::new());
             return self.check_shutdown(time::monotonic_now());
         }
         let again = signal == SIGINT && self.is_ending() && !drains;
@@ -66,6 +67,9 @@ impl Launcher {
 
     /// Ends every job, then the server, then us.
     pub fn shut_down(&mut self, by: &str, kill: bool) -> Result<(), LauncherError> {
+        if !self.is_ending() {
+            self.tell(&ToServer::Draining, Vec::new());
+        }
         self.ending.get_or_insert_default().drain_until = None;
         let serials: Vec<u64> = self.jobs.keys().copied().collect();
         for serial in serials {
