@@ -107,12 +107,26 @@ impl Service {
     /// # Errors
     /// When the records cannot be read, or the launcher ends meanwhile.
     pub async fn open(self) -> Result<Open, ServeError> {
-        let Service { parts, notices, handovers, mut welcome, allowed, listeners, metrics_listeners, connection } = self;
+        let Service {
+            parts,
+            notices,
+            handovers,
+            mut welcome,
+            allowed,
+            listeners,
+            metrics_listeners,
+            connection,
+        } = self;
         let (link, faults, metrics) = (parts.link.clone(), parts.faults.clone(), parts.metrics.clone());
         metrics.generation(welcome.generation);
+        parts.store.count_with(metrics.clone());
         let registry = Registry::new(parts, &mut welcome);
         let recovered = registry.recover(handovers).await?;
-        tracing::info!(?recovered, generation = welcome.generation, "the jobs of earlier servers are taken over");
+        tracing::info!(
+            ?recovered,
+            generation = welcome.generation,
+            "the jobs of earlier servers are taken over"
+        );
         registry.keep_house();
         let (retire, retiring) = watch::channel(false);
         let context = Arc::new(Context {
@@ -142,7 +156,8 @@ impl Open {
     /// # Errors
     /// Every [`ServeError`].
     pub async fn serve(self, ready: impl FnOnce(&[String]) -> io::Result<()>) -> Result<(), ServeError> {
-        let Open { context, link, mut notices, allowed, listeners, metrics_listeners, connection, retire } = self;
+        let Open { context, link, mut notices, allowed, listeners, metrics_listeners, connection, retire } =
+            self;
         let registry = Arc::clone(&context.registry);
         let router = router(&context)?;
         let endpoints: Vec<String> = listeners.iter().map(Listener::endpoint).collect();
@@ -277,8 +292,10 @@ fn router(context: &Arc<Context>) -> Result<Router, ServeError> {
             .register_encoded_file_descriptor_set(runtime_proto::v1::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let jobs = JobServiceServer::new(JobApi::new(Arc::clone(context))).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let node = NodeServiceServer::new(NodeApi::new(Arc::clone(context))).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let jobs =
+        JobServiceServer::new(JobApi::new(Arc::clone(context))).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let node = NodeServiceServer::new(NodeApi::new(Arc::clone(context)))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let router = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADERS_BYTES_MAX)

@@ -32,9 +32,10 @@ pub use row::{
 };
 pub use schema::VERSION;
 
+use crate::metrics::Metrics;
 use readers::Readers;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -89,6 +90,8 @@ struct Shared {
     /// The file is damaged: no later success heals that.
     damage: Mutex<Option<Health>>,
     change: watch::Sender<u64>,
+    /// Who counts commits and errors; nobody at first.
+    metrics: OnceLock<Metrics>,
 }
 
 impl Shared {
@@ -169,6 +172,7 @@ impl Store {
             health: watch::Sender::new(Health::Ok),
             damage: Mutex::new(None),
             change: watch::Sender::new(0),
+            metrics: OnceLock::new(),
         });
         if let Some(error) = unwell {
             shared.set_health(Health::of(&error));
@@ -293,6 +297,11 @@ impl Store {
         limit: usize,
     ) -> Result<Changes, StoreError> {
         self.readers.ask(move |connection| list::changes_after(connection, change, &query, limit)).await
+    }
+
+    /// Counts commits and errors from now on. The first one who asks for it has them.
+    pub fn count_with(&self, metrics: Metrics) {
+        self.shared.metrics.get_or_init(|| metrics);
     }
 
     /// The last change that is on disk.

@@ -8,11 +8,12 @@
 
 use super::write::{Done, Op, Write};
 use super::{FaultKind, Health, Shared, StoreError, read};
+use crate::metrics::StoreFailure;
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Writes of one transaction.
@@ -109,9 +110,12 @@ impl Writer {
         &mut self,
         group: impl Iterator<Item = (&'a Request, &'a Option<StoreError>)>,
     ) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+        let began = Instant::now();
         let tried = self.try_commit(group);
-        if tried.is_err() {
-            self.roll_back();
+        match (&tried, self.shared.metrics.get()) {
+            (Ok(answers), Some(metrics)) => metrics.store_commit(began.elapsed(), answers.len() as u64),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.roll_back(),
         }
         tried
     }
@@ -198,6 +202,13 @@ impl Writer {
 
     /// The last answer that tells about the disk says how it is.
     fn note_health(&self, answers: &[Result<Done, StoreError>]) {
+        if let Some(metrics) = self.shared.metrics.get() {
+            answers
+                .iter()
+                .filter_map(|answer| answer.as_ref().err())
+                .filter(|error| error.is_of_the_disk())
+                .for_each(|error| metrics.store_error(failure(error)));
+        }
         let telling = answers.iter().rev().find_map(|answer| match answer {
             Ok(_) => Some(Health::Ok),
             Err(error) if error.is_of_the_disk() => {
@@ -209,5 +220,14 @@ impl Writer {
         if let Some(health) = telling {
             self.shared.set_health(health);
         }
+    }
+}
+
+/// What is counted.
+fn failure(error: &StoreError) -> StoreFailure {
+    match error {
+        StoreError::NoSpace(_) => StoreFailure::NoSpace,
+        StoreError::ReadOnly(_) => StoreFailure::ReadOnly,
+        _ => StoreFailure::Broken,
     }
 }

@@ -129,4 +129,9 @@ async fn a_window_can_change_only_where_there_is_a_terminal() {
     {
         assert!(page.contains(&format!("runtime_{line}\n")), "{line} is missing in\n{page}");
     }
+    // A submit is answered after its commit.
+    let submit = v1::SubmitRequest { spec: Some(spec("true")), ..Default::default() };
+    world.client.clone().submit(submit).await.unwrap();
+    let page = world.context.metrics.page(&look.now, crate::metrics::Form::Prometheus);
+    assert!(!page.contains("runtime_store_commit_seconds_count 0\n"), "no commit was counted");
 }
