@@ -1,7 +1,7 @@
 //! The question to the program on disk: can you read this state and the operator's files? It is put by starting it as a
 //! child, which reads a copy of the state, takes nothing of it over, and answers by its exit status.
 
-use super::{CHECK_VERB, Origin, STATE_FD_FLAG, STORE_VERSION_FLAG, exec, state};
+use super::{CHECK_VERB, Origin, STATE_FD_FLAG, STORE_VERSION_FLAG, codec, exec, state};
 use crate::launcher::{reload::Sources, settings};
 use runtime_sys::{
     Error,
@@ -108,8 +108,8 @@ fn ask(origin: &Origin, state: BorrowedFd<'_>, words: BorrowedFd<'_>) -> Error {
 pub fn check(state_fd: i32) -> Result<(), String> {
     let state = inherit::adopt_fd(state_fd).map_err(|error| error.to_string())?;
     let bytes =
-        memfd::read_sealed(state.as_fd(), state::STATE_BYTES_MAX).map_err(|error| error.to_string())?;
-    let state = state::decode(&bytes).map_err(|error| error.to_string())?;
+        memfd::read_sealed(state.as_fd(), codec::STATE_BYTES_MAX).map_err(|error| error.to_string())?;
+    let state = codec::decode(&bytes).map_err(|error| error.to_string())?;
     let state::Origin { profiles, policies, .. } = state.origin;
     let sources = Sources { profiles: profiles.map(PathBuf::from), policies: policies.map(PathBuf::from) };
     settings::read_again(&sources).map(drop).map_err(|error| error.to_string())

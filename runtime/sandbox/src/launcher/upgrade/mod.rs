@@ -11,6 +11,7 @@
 //! It must not change anything of a job.
 
 mod check;
+mod codec;
 mod note;
 mod pack;
 mod resume;
@@ -19,6 +20,7 @@ mod state;
 use crate::launcher::{Launcher, LauncherError, Mode, Options, events, kernel, say::say};
 use check::Check;
 pub use check::check;
+pub use codec::StateError;
 pub use note::Note;
 use pack::Packer;
 pub use resume::resume;
@@ -30,7 +32,6 @@ use runtime_sys::{
     process::{self, ExecStrings},
     time,
 };
-pub use state::StateError;
 use std::{
     ffi::CString,
     os::{
@@ -136,7 +137,7 @@ impl Launcher {
         let none = Error { act: "find our own instance", errno: Errno::ENOENT };
         let state =
             packer.pack(self).and_then(|state| state.ok_or(none)).map_err(kernel("write down our state"))?;
-        let bytes = state::encode(&state).map_err(LauncherError::State)?;
+        let bytes = codec::encode(&state).map_err(LauncherError::State)?;
         memfd::create_sealed(c"runtime-state", &bytes).map_err(kernel("write down our state"))
     }
 

@@ -3,6 +3,7 @@
 
 use super::{
     Origin,
+    codec::Described,
     state::{self, Fd, Lease, PathBytes, State},
 };
 use crate::{
@@ -109,11 +110,11 @@ impl Packer {
         let Some(instance) = instance else { return Ok(None) };
         let (_, path, run_dir, lock) = instance.parts();
         let state = State {
-            identity: identity.clone(),
+            identity: Described(identity.clone()),
             seal_key: seal_key.clone(),
             generation: succession.generation,
             serial: *serial,
-            findings: findings.clone(),
+            findings: Described(findings.clone()),
             drain_timeout: *drain_timeout,
             origin: pack_origin(origin, sources),
             instance: (self.lease(path, lock), run_dir.into()),
@@ -190,15 +191,15 @@ impl Packer {
             cpu_system_us,
             scratch_full: *scratch_full,
         });
-        let mut plan = Box::new(plan.clone());
+        let mut plan = plan.clone();
         plan.syscalls = SyscallPolicy::default();
         state::Job {
             id: id.clone(),
             serial: *serial,
             record: record.clone(),
             stdio: self.stdio(stdio),
-            plan,
-            enforcement: enforcement.clone(),
+            plan: Box::new(Described(plan)),
+            enforcement: Described(enforcement.clone()),
             init: (init.0, self.fd(init_pidfd)),
             socket: socket.as_ref().map(|fd| self.fd(fd)),
             leader: leader.as_ref().map(|fd| self.fd(fd)),
@@ -206,7 +207,7 @@ impl Packer {
             slot: slot.map(|slot| slot.first),
             times: pack_times(*times),
             ending: ending.as_ref().map(|ending| match ending {
-                Ending::Limit(hit) => state::Ending::Limit(hit.clone()),
+                Ending::Limit(hit) => state::Ending::Limit(Described(hit.clone())),
                 Ending::Cancelled { by, reason } => state::Ending::Cancelled(by.clone(), reason.clone()),
             }),
             failed: failure.map(|failure| Record::Failed(failure).to_bytes().to_vec()),
@@ -230,7 +231,7 @@ impl Packer {
         state::Ended {
             id: id.clone(),
             record: record.clone(),
-            pipes: *pipes,
+            pipes: Described(*pipes),
             stdio: self.stdio(stdio),
             started: started.clone(),
             finished: finished.clone(),

@@ -2,6 +2,7 @@
 
 use super::{
     Origin,
+    codec::{self, Described},
     state::{self, Fd, Lease, PathBytes, State},
 };
 use crate::{
@@ -67,9 +68,9 @@ fn take_over(state_fd: i32, store_version: u32) -> Result<(), LauncherError> {
     // Before the state is read: what inits are copies of should know nothing of it.
     let zygote = zygote::start(&proof).map_err(kernel("start the zygote"))?;
     let bytes =
-        memfd::read_sealed(sealed.as_fd(), state::STATE_BYTES_MAX).map_err(kernel("take our state over"))?;
+        memfd::read_sealed(sealed.as_fd(), codec::STATE_BYTES_MAX).map_err(kernel("take our state over"))?;
     drop(sealed);
-    let state = state::decode(&bytes).map_err(LauncherError::State)?;
+    let state = codec::decode(&bytes).map_err(LauncherError::State)?;
     let sockets: Vec<PathBuf> = state.origin.sockets.iter().cloned().map(PathBuf::from).collect();
     let run_dir = PathBuf::from(state.instance.1.clone());
     let group_facts = settings::discover_cgroups()?;
@@ -97,9 +98,10 @@ fn rebuild(
     group_facts: &cgroup::Facts,
     store_version: u32,
 ) -> Result<Launcher, LauncherError> {
+    let Described(identity) = state.identity;
     // All descriptors first: nothing else may be taken for one of them.
     let (path, lock) = take_lease(state.instance.0)?;
-    let instance = Instance::restore(state.identity.instance.clone(), path, state.instance.1.into(), lock);
+    let instance = Instance::restore(identity.instance.clone(), path, state.instance.1.into(), lock);
     let slots = state.slots.map(|(lease, first, free)| {
         take_lease(lease).map(|(path, lock)| Slots::restore(path, lock, first, free))
     });
@@ -153,9 +155,9 @@ fn rebuild(
         slots,
         instance: Some(instance),
         directory: None,
-        findings: state.findings,
+        findings: state.findings.0,
         drain_timeout: state.drain_timeout,
-        identity: state.identity,
+        identity,
         seal_key: state.seal_key,
         filters: HashMap::new(),
         jobs: BTreeMap::new(),
@@ -253,7 +255,7 @@ fn take_stdio(stdio: state::Stdio) -> Result<Kept, LauncherError> {
 }
 
 fn take_ended(job: state::Ended) -> Result<Ended, LauncherError> {
-    let state::Ended { id, record, pipes, stdio, started, finished } = job;
+    let state::Ended { id, record, pipes: Described(pipes), stdio, started, finished } = job;
     Ok(Ended { id, record, pipes, stdio: take_stdio(stdio)?, started, finished })
 }
 
@@ -276,8 +278,8 @@ fn take_job(job: state::Job) -> Result<Job, LauncherError> {
         record: job.record,
         stdio: take_stdio(job.stdio)?,
         serial: job.serial,
-        plan: *job.plan,
-        enforcement: job.enforcement,
+        plan: job.plan.0,
+        enforcement: job.enforcement.0,
         init: Pid(job.init.0),
         init_pidfd: take(job.init.1)?,
         socket: job.socket.map(take).transpose()?,
@@ -287,7 +289,7 @@ fn take_job(job: state::Job) -> Result<Job, LauncherError> {
         slot: job.slot.map(|first| Slot { first }),
         times: Times { taken, started, ended, started_wall, ended_wall, kill, stuck, poll },
         ending: job.ending.map(|ending| match ending {
-            state::Ending::Limit(hit) => Ending::Limit(hit),
+            state::Ending::Limit(hit) => Ending::Limit(hit.0),
             state::Ending::Cancelled(by, reason) => Ending::Cancelled { by, reason },
         }),
         failure,
