@@ -25,9 +25,9 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Reasons with which a daemon says that it takes no job: trying again is the caller's decision. A daemon that shuts down is not
-/// among them: a job that waits for its turn waits on disk for the next one, which may be there in a second.
-const FINAL: [&str; 2] = ["DRAINING", "LAUNCHER_GONE"];
+/// Reasons with which a daemon asks to come back soon, before it has taken a job; every other refusal is the caller's to weigh. One
+/// that shuts down is among them: a job that waits for its turn waits on disk for the next one, which may be there in a second.
+const COME_BACK: [&str; 3] = ["SERVER_RESTARTING", "CONNECTION_DROPPED", "SHUTTING_DOWN"];
 
 /// Makes a connection.
 pub type Dial = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Channel, Error>>>>>;
@@ -187,7 +187,7 @@ impl Patience {
 pub fn is_broken(status: &Status, taken: bool) -> bool {
     let reason = status.get_details_error_info().map(|info| info.reason).filter(|reason| !reason.is_empty());
     match (status.code(), reason) {
-        (Code::Unavailable, Some(reason)) => taken || !FINAL.contains(&reason.as_str()),
+        (Code::Unavailable, Some(reason)) => taken || COME_BACK.contains(&reason.as_str()),
         (Code::Unavailable, None) => true,
         // What the transport makes of a connection that ended in the middle. The daemon gives its reasons.
         (Code::Unknown | Code::Internal | Code::Cancelled, None) => true,
@@ -233,7 +233,8 @@ mod tests {
             (with_reason(Code::Unavailable, "DRAINING"), false, false),
             (with_reason(Code::Unavailable, "DRAINING"), true, true),
             (with_reason(Code::Unavailable, "SHUTTING_DOWN"), false, true),
-            (with_reason(Code::Unavailable, "OTHER"), false, true),
+            (with_reason(Code::Unavailable, "SERVER_RESTARTING"), false, true),
+            (with_reason(Code::Unavailable, "STATE_READ_ONLY"), false, false),
             (Status::resource_exhausted("full"), true, false),
             (Status::not_found("no such job"), true, false),
         ];

@@ -1,14 +1,13 @@
 //! `runtime serve`: binds the sockets with the caller's rights, then becomes the launcher.
 
 mod settings;
+mod sockets;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use runtime_sandbox::launcher::{self, Mode, Options, UnixListener, places};
+use runtime_sandbox::launcher::{self, Mode, Options};
 use runtime_sys::{pidfd, process};
 
 use crate::args::ServeArgs;
@@ -16,6 +15,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
 use crate::places::Surroundings;
 use settings::Settings;
+use sockets::{Bound, Socket, listen_tcp, listen_unix};
 
 /// Serves until a signal ends it. No thread may exist yet.
 pub fn serve(args: ServeArgs) -> Result<u8, Error> {
@@ -55,30 +55,6 @@ pub fn serve(args: ServeArgs) -> Result<u8, Error> {
 /// The process that started us, as a descriptor that keeps meaning it.
 fn parent() -> Result<OwnedFd, Error> {
     pidfd::open(process::parent_pid()).map_err(|source| Error::Kernel { act: "watch the parent", source })
-}
-
-/// A socket of ours on disk, known by its inode: another daemon may have taken the path meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-struct Socket {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl Socket {
-    fn at(path: &Path) -> Option<Socket> {
-        let found = std::fs::symlink_metadata(path).ok()?;
-        Some(Socket { path: path.to_owned(), device: found.dev(), inode: found.ino() })
-    }
-
-    /// Removes it, when it is still there.
-    fn remove(&self) -> Result<(), Error> {
-        if Socket::at(&self.path).as_ref() != Some(self) {
-            return Ok(());
-        }
-        std::fs::remove_file(&self.path)
-            .map_err(|error| Error::io("remove the socket", self.path.display().to_string(), error))
-    }
 }
 
 fn adopt(number: i32) -> Result<OwnedFd, Error> {
@@ -154,91 +130,6 @@ fn group(name: &str) -> Result<u32, Error> {
 fn group_in(groups: &str, name: &str) -> Option<u32> {
     let mut lines = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
     lines.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
-}
-
-/// Sockets that are bound and not yet the launcher's: when we stop before, their files go.
-#[derive(Default)]
-struct Bound {
-    unix: Vec<UnixListener>,
-    tcp: Vec<TcpListener>,
-}
-
-impl Bound {
-    fn release(mut self) -> (Vec<UnixListener>, Vec<TcpListener>) {
-        (std::mem::take(&mut self.unix), std::mem::take(&mut self.tcp))
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        for listener in &self.unix {
-            if let Err(error) = std::fs::remove_file(&listener.path) {
-                crate::output::complain(&format!(
-                    "runtime: failed to remove {}: {error}",
-                    listener.path.display()
-                ));
-            }
-        }
-    }
-}
-
-fn listen_unix(
-    path: PathBuf,
-    group: Option<u32>,
-    surroundings: &Surroundings,
-) -> Result<UnixListener, Error> {
-    if path.parent() == Some(surroundings.run_dir.as_path()) {
-        places::make_run_dir(&surroundings.run_dir)
-            .map_err(|error| Error::Usage { message: error.to_string() })?;
-    }
-    make_room(&path, surroundings.uid)?;
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
-    let fd = runtime_sys::socket::listen_unix(&path, mode, group).map_err(|error| Error::Usage {
-        message: format!(
-            "failed to listen at unix:{}: {}; check that the directory exists and that you may write there",
-            path.display(),
-            error.errno
-        ),
-    })?;
-    Ok(UnixListener { path, fd })
-}
-
-/// Takes away a socket that nobody listens at. Anything else at the path stays, and is an error.
-fn make_room(path: &Path, uid: u32) -> Result<(), Error> {
-    let shown = path.display();
-    let found = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(|error| Error::io("look at", shown.to_string(), error))?,
-    };
-    let message = if !found.file_type().is_socket() {
-        format!("{shown} is there and is no socket: remove it, or listen elsewhere with --listen unix:PATH")
-    } else if found.uid() != uid {
-        format!(
-            "the socket {shown} belongs to uid {}: remove it, or listen elsewhere with --listen unix:PATH",
-            found.uid()
-        )
-    } else {
-        match UnixStream::connect(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                return std::fs::remove_file(path)
-                    .map_err(|error| Error::io("remove the stale socket", shown.to_string(), error));
-            }
-            Ok(_) => format!(
-                "another daemon listens at {shown}: stop it, or listen elsewhere with --listen unix:PATH"
-            ),
-            Err(error) => format!(
-                "the socket {shown} is in use ({error}): remove it, or listen elsewhere with --listen unix:PATH"
-            ),
-        }
-    };
-    Err(Error::Usage { message })
-}
-
-fn listen_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
-    let failed = |error| Error::io("listen at", format!("http://{address}"), error);
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
+use super::sockets::make_room;
 use super::*;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 fn settings(listen: &[&str], insecure_tcp: bool, fault: &[&str]) -> Settings {
     let args = ServeArgs {
@@ -62,6 +65,33 @@ fn a_stale_socket_makes_room_and_nothing_else_does() {
     let message = make_room(&path, uid).unwrap_err().to_string();
     assert!(message.contains("is no socket"), "{message}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// Names the socket for the child of the test below.
+const DYING: &str = "RUNTIME_TEST_DYING_SOCKET";
+
+#[test]
+fn a_daemon_that_is_dying_is_waited_for() {
+    use std::process::{Command, Stdio};
+    if let Some(path) = std::env::var_os(DYING) {
+        // The child: it makes the socket, leaves it to a process of its own, as a launcher does to a server, and ends.
+        let socket = std::os::unix::net::UnixListener::bind(path).unwrap();
+        let mut holder = Command::new("sleep");
+        holder.arg("0.3").stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
+        holder.spawn().unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "verbs::serve::tests::a_daemon_that_is_dying_is_waited_for"])
+        .env(DYING, &path)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(child.success() && std::os::unix::net::UnixStream::connect(&path).is_ok(), "the holder listens");
+    make_room(&path, surroundings().uid).unwrap();
+    assert!(!path.exists());
 }
 
 #[test]
