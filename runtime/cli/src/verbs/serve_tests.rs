@@ -71,13 +71,14 @@ fn a_stale_socket_makes_room_and_nothing_else_does() {
 const DYING: &str = "RUNTIME_TEST_DYING_SOCKET";
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "the holder outlives its parent on purpose, and ends by itself")]
 fn a_daemon_that_is_dying_is_waited_for() {
     use std::process::{Command, Stdio};
     if let Some(path) = std::env::var_os(DYING) {
         // The child: it makes the socket, leaves it to a process of its own, as a launcher does to a server, and ends.
         let socket = std::os::unix::net::UnixListener::bind(path).unwrap();
         let mut holder = Command::new("sleep");
-        holder.arg("0.3").stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
+        holder.arg("1").stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
         holder.spawn().unwrap();
         return;
     }
