@@ -76,7 +76,10 @@ fn a_server_cannot_reach_jobs_that_are_not_there(stage: &Stage) {
     let play = Play::start(stage, "strangers");
     assert!(play.heard("victim: started"), "{:#?}", play.said);
     let victim = play.value("victim");
-    assert!(victim.starts_with("Signalled { signal: 9, core_dumped: false") && victim.contains("a client asked"), "{victim}");
+    assert!(
+        victim.starts_with("Signalled { signal: 9, core_dumped: false") && victim.contains("a client asked"),
+        "{victim}"
+    );
     play.end_well();
 }
 

@@ -119,7 +119,10 @@ fn a_job_that_does_not_end_delays_nobody(stage: &Stage) {
     let launcher = play.launcher();
     let inside: Vec<u32> = descendants(launcher.pid)
         .iter()
-        .filter(|process| fs::read_link(format!("/proc/{}/ns/pid", process.pid)).ok() != fs::read_link("/proc/self/ns/pid").ok())
+        .filter(|process| {
+            fs::read_link(format!("/proc/{}/ns/pid", process.pid)).ok()
+                != fs::read_link("/proc/self/ns/pid").ok()
+        })
         .map(|process| process.pid)
         .collect();
     assert_eq!(inside.len(), 2, "init and the job");

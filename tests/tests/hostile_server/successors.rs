@@ -43,7 +43,11 @@ fn a_job_cannot_be_lost_with_its_server(stage: &Stage) {
 
 fn a_job_cannot_outlive_its_time_while_no_server_is_there(stage: &Stage) {
     let play = Play::start(stage, "late_heir");
-    assert!(play.heard("server 2 adopts short: whole true, Streams { stdin: false }, None"), "{:#?}", play.said);
+    assert!(
+        play.heard("server 2 adopts short: whole true, Streams { stdin: false }, None"),
+        "{:#?}",
+        play.said
+    );
     let used: u64 = play.value("used").parse().unwrap();
     assert!((1_000..1_900).contains(&used), "nobody listened for two seconds: {used} ms");
     play.end_well();

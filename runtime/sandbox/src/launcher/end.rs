@@ -132,7 +132,6 @@ impl Launcher {
             self.end(serial, Ending::Limit(hit), true);
         }
     }
-
 }
 
 /// An interactive shell ignores TERM, and what it runs is in another process group: it hands HUP on to its jobs, once they are continued.

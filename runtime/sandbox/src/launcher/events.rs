@@ -4,7 +4,8 @@ use crate::{
     frame::{self, FrameError},
     inside::step::{RECORD_BYTES, Record},
     launcher::{
-        Launcher, LauncherError, SIGHUP, SIGUSR2, faults, job::Job, kernel, quarantine::STUCK_AFTER, report, say::say,
+        Launcher, LauncherError, SIGHUP, SIGUSR2, faults, job::Job, kernel, quarantine::STUCK_AFTER, report,
+        say::say,
     },
 };
 use runtime_plan::link::{self, JobId, ToLauncher, ToServer};
@@ -93,7 +94,11 @@ impl Launcher {
 
     fn next_deadline(&self) -> Option<Duration> {
         let jobs = self.jobs.values().filter_map(Job::next_deadline);
-        jobs.chain(self.shutdown_deadline()).chain(self.succession.deadline()).chain(self.quarantine.deadline()).chain(self.upgrade_deadline()).min()
+        jobs.chain(self.shutdown_deadline())
+            .chain(self.succession.deadline())
+            .chain(self.quarantine.deadline())
+            .chain(self.upgrade_deadline())
+            .min()
     }
 
     fn read_signals(&mut self) -> Result<(), LauncherError> {

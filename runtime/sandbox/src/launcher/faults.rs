@@ -129,9 +129,13 @@ mod tests {
     #[test]
     fn one_job_is_struck_and_one_step_fails() {
         let option = |text: &str| FaultOption { text: text.to_owned(), fault: fault::parse(text).unwrap() };
-        let mut faults = Faults::of(&[option("oom=2"), option("launch-fails-at=7"), option("crash-at=started")]);
+        let mut faults =
+            Faults::of(&[option("oom=2"), option("launch-fails-at=7"), option("crash-at=started")]);
         assert_eq!(faults.step, Some(7));
-        assert_eq!([faults.strikes_next(), faults.strikes_next(), faults.strikes_next()], [false, true, false]);
+        assert_eq!(
+            [faults.strikes_next(), faults.strikes_next(), faults.strikes_next()],
+            [false, true, false]
+        );
         assert!(faults.check(Act::Group).is_ok());
         faults.act = Some(Act::Group);
         assert!(faults.check(Act::Group).is_err() && faults.check(Act::Slot).is_ok());

@@ -48,7 +48,8 @@ impl Launcher {
             note(&mut cleanup_errors, self.epoll.remove(fd.as_fd()));
         }
         let judged = judge(&job);
-        let state = proc::state(Launcher::proc_root(), job.init).map_or_else(|error| error.to_string(), String::from);
+        let state =
+            proc::state(Launcher::proc_root(), job.init).map_or_else(|error| error.to_string(), String::from);
         let text = format!(
             "job {}: its init (pid {}, state {state}) does not end; its cgroup and host ids stay with it until it does",
             job.id, job.init.0
@@ -118,7 +119,6 @@ fn note(errors: &mut Vec<String>, result: Result<(), Error>) {
         errors.push(error.to_string());
     }
 }
-
 
 /// Reports are bounded far below a message's bound. One that is not would be none to the server, and say so here.
 fn encoded(message: &ToServer) -> Vec<u8> {

@@ -37,10 +37,10 @@ use crate::{
     zygote::{self, Zygote},
 };
 use ended::EndedJobs;
+use faults::Faults;
 use job::Job;
 use options::kernel;
 pub use options::{Directory, FaultOption, LauncherError, Mode, Options, UnixListener};
-use faults::Faults;
 use places::{Instance, Owns, ServerUid, Slots};
 use quarantine::Quarantine;
 use reload::Sources;
@@ -53,8 +53,7 @@ use runtime_plan::{
     walls_off::WallsOff,
 };
 use runtime_sys::{
-    Error,
-    cgroup,
+    Error, cgroup,
     clone::SingleThreaded,
     file,
     poll::{Epoll, Interest, SignalFd},
@@ -67,9 +66,6 @@ use server::Server;
 use shutdown::Shutdown;
 use spawn::Recipe;
 use start::Compiled;
-use stdio::Pipes;
-use succession::Succession;
-use upgrade::Origin;
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
@@ -78,6 +74,9 @@ use std::{
     rc::Rc,
     time::Duration,
 };
+use stdio::Pipes;
+use succession::Succession;
+use upgrade::Origin;
 
 /// How often usage is looked at where no event tells.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -325,8 +325,9 @@ impl Launcher {
         if let Some(group) = group
             && let Err(error) = group.kill().and_then(|_killed| group.remove())
         {
-            let text =
-                format!("job {id}: its cgroup cannot be removed ({error}); its host ids stay with it until it can");
+            let text = format!(
+                "job {id}: its cgroup cannot be removed ({error}); its host ids stay with it until it can"
+            );
             say(&text);
             self.quarantine.insert(Held::new(id.clone(), None, Some(group), slot));
             return vec![text];
@@ -358,7 +359,8 @@ impl Launcher {
             .map_err(no_resources("set the score for the out-of-memory killer"))?;
         check(Act::Order, "send the order to init")?;
         let refuse = |message| Refusal { reason: RefusalReason::HostResources, message };
-        let body = link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
+        let body =
+            link::encode(order).map_err(|error| refuse(format!("failed to encode the order: {error}")))?;
         crate::frame::send(socket, &body, fds, false)
             .map_err(|error| refuse(format!("failed to send the order to init: {error}")))
     }

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn an_ordinary_user_keeps_room_for_other_pipes() {
-        let large = |rootful, soft| (0..100).filter(|jobs| Pipes::of(rootful, soft).may_be_large(*jobs)).count();
+        let large =
+            |rootful, soft| (0..100).filter(|jobs| Pipes::of(rootful, soft).may_be_large(*jobs)).count();
         assert_eq!(large(true, Some(1)), 100);
         assert_eq!(large(false, Some(16_384)), 8);
         assert_eq!([large(false, Some(0)), large(false, Some(64)), large(false, None)], [100, 0, 0]);

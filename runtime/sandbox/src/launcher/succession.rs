@@ -57,9 +57,9 @@ impl Succession {
             return if lived >= LIVED_LONG { Duration::ZERO } else { BACKOFF_MIN };
         }
         self.failures = self.failures.saturating_add(1);
-        let doubled = 1_u32.checked_shl(self.failures - 1).map_or(BACKOFF_MAX, |factor| {
-            BACKOFF_MIN.checked_mul(factor).unwrap_or(BACKOFF_MAX)
-        });
+        let doubled = 1_u32
+            .checked_shl(self.failures - 1)
+            .map_or(BACKOFF_MAX, |factor| BACKOFF_MIN.checked_mul(factor).unwrap_or(BACKOFF_MAX));
         doubled.min(BACKOFF_MAX)
     }
 

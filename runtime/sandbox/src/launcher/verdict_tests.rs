@@ -209,7 +209,11 @@ fn a_file_for_stdin_that_cannot_be_read_is_named() {
     plan.command.stdin = StdinSource::File(b"/workspace/input".to_vec());
     let failure = Failure { step: Step::OpenStdin, item: 0, errno: Errno::ENOENT.0 };
     let failure = spawn_failure(&plan, failure);
-    assert!(failure.message.starts_with("failed to open stdin /workspace/input: ENOENT"), "{}", failure.message);
+    assert!(
+        failure.message.starts_with("failed to open stdin /workspace/input: ENOENT"),
+        "{}",
+        failure.message
+    );
     assert_eq!(failure.exit_status, 125);
 }
 
@@ -218,7 +222,13 @@ fn a_process_that_the_kernel_ended_for_its_cpu_time_met_the_limit() {
     let mut plan = plan();
     plan.limits.cpu_time_ms = Some(1_000);
     plan.cpu_time = CpuTimeKeeping::Processes { why: "a test".to_owned() };
-    for (signal, cpu_us, is_limit) in [(24, 870_000, true), (9, 2_000_000, true), (24, 10, false), (9, 870_000, false), (15, 2_000_000, false)] {
+    for (signal, cpu_us, is_limit) in [
+        (24, 870_000, true),
+        (9, 2_000_000, true),
+        (24, 10, false),
+        (9, 870_000, false),
+        (15, 2_000_000, false),
+    ] {
         let evidence = Evidence {
             plan: &plan,
             ending: None,
@@ -231,6 +241,10 @@ fn a_process_that_the_kernel_ended_for_its_cpu_time_met_the_limit() {
             scratch_full: (false, false),
         };
         let (outcome, _) = judge(&evidence);
-        assert_eq!(matches!(outcome, Outcome::Limit(hit) if hit.limit == LimitName::CpuTime), is_limit, "{signal}");
+        assert_eq!(
+            matches!(outcome, Outcome::Limit(hit) if hit.limit == LimitName::CpuTime),
+            is_limit,
+            "{signal}"
+        );
     }
 }

@@ -124,7 +124,11 @@ fn forge(link: &Link, message: &ToLauncher, from: &str, to: &[u8]) {
 }
 
 fn start_of(id: &str, unchecked: UncheckedSpec) -> ToLauncher {
-    ToLauncher::Start { job: job(id), spec: Box::new(Spec::check(unchecked).expect("a spec")), record: Vec::new() }
+    ToLauncher::Start {
+        job: job(id),
+        spec: Box::new(Spec::check(unchecked).expect("a spec")),
+        record: Vec::new(),
+    }
 }
 
 /// Names that lead elsewhere: profiles, jobs, directories.
@@ -231,8 +235,11 @@ fn flood(link: &mut Link) {
     let sleep = spec(&["sleep", "600"]);
     while answered < FLOOD {
         if sent < FLOOD {
-            let message =
-                ToLauncher::Start { job: job(&format!("flood-{sent}")), spec: Box::new(sleep.clone()), record: Vec::new() };
+            let message = ToLauncher::Start {
+                job: job(&format!("flood-{sent}")),
+                spec: Box::new(sleep.clone()),
+                record: Vec::new(),
+            };
             sent += usize::from(link.try_tell(&message));
         }
         let heard = if sent < FLOOD { link.try_hear() } else { Some(link.hear()) };
@@ -387,7 +394,12 @@ fn frozen(link: &mut Link) {
     let said = link.start("frozen", spec(&["sleep", "600"]));
     link.say(&format!("frozen: {said}"));
     link.wait_for_go();
-    link.tell(&ToLauncher::Cancel { job: job("frozen"), by: "test".into(), reason: "over".into(), kill: true });
+    link.tell(&ToLauncher::Cancel {
+        job: job("frozen"),
+        by: "test".into(),
+        reason: "over".into(),
+        kill: true,
+    });
     let report = link.finish("frozen");
     link.say(&format!("frozen: {:?}", report.outcome));
     link.say(&format!("left: {}", report.cleanup_errors.join("; ")));

@@ -72,10 +72,7 @@ fn take_over(link: &mut Link) -> (u32, Vec<Adopted>) {
     for job in &adopted {
         let whole = job.record == RECORD && job.fds.len() == job.kind.fds() && job.started;
         let Adopted { id, kind, outcome, .. } = job;
-        link.say(&format!(
-            "server {} adopts {id}: whole {whole}, {kind:?}, {outcome:?}",
-            welcome.generation
-        ));
+        link.say(&format!("server {} adopts {id}: whole {whole}, {kind:?}, {outcome:?}", welcome.generation));
     }
     (welcome.generation, adopted)
 }
@@ -134,7 +131,11 @@ fn heirs(link: &mut Link, generation: u32, mut adopted: Vec<Adopted>) {
         }
         3 => {
             link.tell(&ToLauncher::Ready);
-            link.tell(&ToLauncher::LimitReached { job: job("reader"), limit: MeasuredLimit::IdleTime, used: 1 });
+            link.tell(&ToLauncher::LimitReached {
+                job: job("reader"),
+                limit: MeasuredLimit::IdleTime,
+                used: 1,
+            });
             link.tell(&ToLauncher::Cancel {
                 job: job("reader"),
                 by: "test".into(),
