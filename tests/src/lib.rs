@@ -12,6 +12,7 @@ mod skip;
 mod stage;
 mod stories;
 mod traces;
+mod typist;
 
 pub use daemon::Daemon;
 pub use embedded::{Output, Request, wait};
@@ -20,3 +21,4 @@ pub use skip::skip;
 pub use stage::{Programs, Stage, USER_ID, Who};
 pub use stories::tell;
 pub use traces::{Traces, orphaned_cgroups, orphaned_instances};
+pub use typist::Typist;

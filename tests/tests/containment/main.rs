@@ -21,6 +21,7 @@ mod profiles;
 mod read_only_root;
 mod rlimits;
 mod seccomp;
+mod terminal;
 mod uid_per_job;
 mod user;
 mod uts;
