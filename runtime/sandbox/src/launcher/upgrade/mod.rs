@@ -5,7 +5,7 @@
 //!               └── it cannot: all goes on as it was                                        └── refused: a server is started again
 //! ```
 //!
-//! The program is the file that we were started from, whatever is there now. It is asked first, with a copy of our state, for
+//! The program is the file at the path by which we were started, whatever is there now. It is asked first, with a copy of our state, for
 //! after the exec there is no way back. What runs on: every job, its pipes, its deadlines, reports that no server has
 //! acknowledged, listening sockets, leases. What is made anew: zygote, server, the operator's files, the facts of the host.
 //! It must not change anything of a job.
@@ -14,6 +14,7 @@ mod check;
 mod codec;
 mod note;
 mod pack;
+mod program;
 mod resume;
 mod state;
 
@@ -58,7 +59,7 @@ const RETIRE_GRACE: Duration = Duration::from_secs(10);
 /// What of its start the launcher has to know later.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// The program's file, as it was called when it was started.
+    /// The program's file, by the path by which it was started.
     pub program: PathBuf,
     /// Where a daemon listens.
     pub sockets: Vec<PathBuf>,
@@ -81,17 +82,12 @@ impl Origin {
             Mode::Embedded { .. } => (Vec::new(), PathBuf::new()),
         };
         Ok(Origin {
-            program: own_program().map_err(kernel("find our own program"))?,
+            program: program::own().map_err(kernel("find our own program"))?,
             sockets,
             state_dir,
             store_version: options.store_version,
         })
     }
-}
-
-fn own_program() -> Result<PathBuf, Error> {
-    let errno = |error: std::io::Error| Errno(error.raw_os_error().unwrap_or(0));
-    std::env::current_exe().map_err(|error| Error { act: "read /proc/self/exe", errno: errno(error) })
 }
 
 /// An upgrade on its way.
