@@ -92,7 +92,7 @@ impl Engine {
             && segment::list(directory, Stream::Stderr)?.is_empty();
         let state = match found.state {
             Some(state) => state,
-            None if fresh => State::new(segment::choose_bytes(options.keep_bytes, options.output_bytes_max)),
+            None if fresh => State::new(segment::choose_bytes(options.keep_bytes)),
             None => State::new(found.segment_bytes()),
         };
         if found.state.is_none() {
@@ -143,23 +143,20 @@ impl Engine {
 
     fn try_take(&mut self, stream: Stream, from: BorrowedFd<'_>) -> io::Result<Moved> {
         self.settle()?;
-        let waiting = match waiting(from)? {
-            Waiting::Bytes(bytes) => bytes,
-            Waiting::Nothing => return Ok(Moved::Nothing),
-            Waiting::End => return Ok(Moved::End),
-        };
         let room = self.output_bytes_max.saturating_sub(self.written.borrow().bytes());
         if room == 0 {
             return self.discard(from);
         }
-        if self.tapes.of(stream).needs_segment() {
-            self.make_room()?;
-            self.ask(Act::Segment)?;
-            self.tapes.of_mut(stream).open_segment()?;
-            self.new_names = true;
-        }
         let max = room.min(CHUNK_BYTES_MAX as u64);
-        self.ask(Act::Data(waiting.min(max)))?;
+        // Without bytes no file is made, and no fault is asked about them.
+        if self.tapes.of(stream).needs_segment() || self.fault.is_some() {
+            let waiting = match waiting(from)? {
+                Waiting::Bytes(bytes) => bytes,
+                Waiting::Nothing => return Ok(Moved::Nothing),
+                Waiting::End => return Ok(Moved::End),
+            };
+            self.prepare(stream, waiting.min(max))?;
+        }
         let bytes = match self.tapes.of(stream).splice(from, max) {
             Ok(0) => return Ok(Moved::End),
             Ok(bytes) => bytes,
@@ -177,6 +174,17 @@ impl Engine {
         });
         self.settle()?;
         Ok(Moved::Stored(bytes as u64))
+    }
+
+    /// Sees to it that there is a segment for these bytes.
+    fn prepare(&mut self, stream: Stream, bytes: u64) -> io::Result<()> {
+        if self.tapes.of(stream).needs_segment() {
+            self.make_room()?;
+            self.ask(Act::Segment)?;
+            self.tapes.of_mut(stream).open_segment()?;
+            self.new_names = true;
+        }
+        self.ask(Act::Data(bytes))
     }
 
     /// Enters the bytes that are in a file and in no entry, then tells the readers.

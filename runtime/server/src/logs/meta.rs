@@ -20,7 +20,7 @@ const CHECK_AT: usize = 124;
 const HEAD_CHOSEN: u64 = 1;
 const REMOVED: u64 = 2;
 /// Where the size of a segment is neither in `meta` nor in an index.
-const SEGMENT_BYTES_UNKNOWN: u64 = 8 * 1024 * 1024;
+const SEGMENT_BYTES_UNKNOWN: u64 = 64 * 1024 * 1024;
 
 /// Why bytes are not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

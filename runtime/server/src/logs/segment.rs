@@ -5,21 +5,18 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Of a log without a bound on its size, or with a large one.
+/// Of a log that keeps everything: making files costs, and nothing is removed in parts.
 const LARGE_BYTES: u64 = 64 * 1024 * 1024;
-/// Of most logs: at most a hundred turns a second at the speed of memory, and three digits for 8 GiB.
-const USUAL_BYTES: u64 = 8 * 1024 * 1024;
 /// A page.
 const SMALL_BYTES: u64 = 4 * 1024;
 /// How many segments a capped log has at least.
 const SEGMENTS_KEPT_MIN: u64 = 16;
 
-/// The size of a segment: a power of two, such that the names keep three digits, and a cap is met to a sixteenth.
-pub(super) fn choose_bytes(keep_bytes: Option<u64>, output_bytes_max: u64) -> u64 {
-    let plain = if output_bytes_max.div_ceil(USUAL_BYTES) <= 1_000 { USUAL_BYTES } else { LARGE_BYTES };
-    let Some(keep) = keep_bytes else { return plain };
+/// The size of a segment: a power of two, such that a cap is met to a sixteenth.
+pub(super) fn choose_bytes(keep_bytes: Option<u64>) -> u64 {
+    let Some(keep) = keep_bytes else { return LARGE_BYTES };
     let share = (keep / SEGMENTS_KEPT_MIN).max(1);
-    plain.min(1 << share.ilog2()).max(SMALL_BYTES)
+    LARGE_BYTES.min(1 << share.ilog2()).max(SMALL_BYTES)
 }
 
 /// Where the bytes of a segment are.
@@ -101,16 +98,15 @@ mod tests {
     #[test]
     fn sizes() {
         const KIB: u64 = 1024;
-        for (keep, output, wanted) in [
-            (None, 64 * KIB * KIB, USUAL_BYTES),
-            (None, u64::MAX, LARGE_BYTES),
-            (Some(64 * KIB), u64::MAX, 4 * KIB),
-            (Some(1), 1, 4 * KIB),
-            (Some(1_000 * KIB), u64::MAX, 32 * KIB),
-            (Some(u64::MAX), u64::MAX, LARGE_BYTES),
-            (Some(1 << 30), 1 << 30, USUAL_BYTES),
+        for (keep, wanted) in [
+            (None, LARGE_BYTES),
+            (Some(64 * KIB), 4 * KIB),
+            (Some(1), 4 * KIB),
+            (Some(1_000 * KIB), 32 * KIB),
+            (Some(u64::MAX), LARGE_BYTES),
+            (Some(1 << 26), 4 * KIB * KIB),
         ] {
-            assert_eq!(choose_bytes(keep, output), wanted, "{keep:?} {output}");
+            assert_eq!(choose_bytes(keep), wanted, "{keep:?}");
         }
     }
 

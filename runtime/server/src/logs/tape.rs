@@ -17,10 +17,10 @@ const JOIN_LATER: Duration = Duration::from_millis(50);
 /// And when it is a quarter of them: from here on, also over bytes of the other stream, so that a job that alternates
 /// single bytes makes an index of bounded size. The order between the streams is then exact to a second.
 const JOIN_HEAVY: Duration = Duration::from_secs(1);
-/// Entries of a segment until [`JOIN_LATER`]: one for so many of its bytes, and a few whatever its size.
-const LATER: (u64, u64) = (2_048, 16);
-/// And until [`JOIN_HEAVY`].
-const HEAVY: (u64, u64) = (128, 64);
+/// Entries of a segment until [`JOIN_LATER`]: one for so many of its bytes, and no fewer and no more than these.
+const LATER: (u64, u64, u64) = (2_048, 16, 4_096);
+/// And until [`JOIN_HEAVY`]: 2 MiB of index.
+const HEAVY: (u64, u64, u64) = (128, 64, 65_536);
 
 /// One stream of a log that is being written.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Files {
 }
 
 fn may_join(last: &Entry, begun: Instant, entries: u64, segment_bytes: u64, arrived: &Arrived) -> bool {
-    let many = |(share, few): (u64, u64)| entries > (segment_bytes / share).max(few);
+    let many = |(share, min, max): (u64, u64, u64)| entries > (segment_bytes / share).clamp(min, max);
     let (window, over_others) = if many(HEAVY) {
         (JOIN_HEAVY, true)
     } else if many(LATER) {

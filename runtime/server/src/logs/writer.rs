@@ -7,8 +7,8 @@ use super::engine::{Engine, Moved};
 use super::fault::Fault;
 use super::terminal::Master;
 pub use super::terminal::Relay;
-use super::{Stream, Written};
-use runtime_sys::pipe;
+use super::{Stream, Written, from_kernel};
+use runtime_sys::{pipe, poll};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -25,6 +25,11 @@ const FULL_DISK_WAIT: Duration = Duration::from_millis(250);
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that are moved before a thread is given back.
 const BURST_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a thread that moves a flood waits for more of it before it is given back. Shorter than what a person notices
+/// on the other stream.
+const FLOOD_WAIT: Duration = Duration::from_millis(4);
+/// And how long it is kept for that in all.
+const BURST_TIME: Duration = Duration::from_millis(20);
 /// What counts as little at once.
 const SMALL_BYTES: u64 = 4 * 1024;
 /// A job that writes little at once, again and again, is looked at this often. The pipe holds what comes meanwhile.
@@ -163,8 +168,9 @@ struct Pipe {
 }
 
 /// What a while of work brought.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Burst {
+    begun: Instant,
     /// Stored and discarded bytes.
     moved: u64,
     discarded: u64,
@@ -172,6 +178,10 @@ struct Burst {
 }
 
 impl Burst {
+    fn is_flood(&self) -> bool {
+        !self.stalled && (PIPE_BYTES..BURST_BYTES).contains(&self.moved) && self.begun.elapsed() < BURST_TIME
+    }
+
     /// Whether there is reason to go on.
     fn count(&mut self, moved: &Moved) -> bool {
         match moved {
@@ -184,6 +194,12 @@ impl Burst {
         }
         !self.stalled && self.moved < BURST_BYTES
     }
+}
+
+/// Waits a moment for more of what the first pipe had, without a way through other threads.
+fn await_flood(pipes: &[Pipe]) -> io::Result<bool> {
+    let Some(pipe) = pipes.iter().find(|pipe| pipe.raised) else { return Ok(false) };
+    poll::wait_readable(pipe.pipe.as_fd(), FLOOD_WAIT).map_err(from_kernel)
 }
 
 impl Sources {
@@ -233,16 +249,16 @@ impl Sources {
 impl Work {
     /// Stores until nothing waits or a good deal is done.
     fn burst(&mut self) -> io::Result<Burst> {
-        let mut burst = Burst::default();
+        let mut burst = Burst { begun: Instant::now(), moved: 0, discarded: 0, stalled: false };
         let engine = &mut self.engine;
         match &mut self.sources {
             Sources::Pipes(pipes) => {
-                let mut more = true;
+                let (mut more, mut direct) = (true, false);
                 while more && !pipes.is_empty() {
                     more = false;
                     let mut ended = None;
                     for (number, pipe) in pipes.iter_mut().enumerate() {
-                        let moved = pipe.take(engine)?;
+                        let moved = pipe.take(engine, direct)?;
                         more |= burst.count(&moved);
                         if moved == Moved::End {
                             ended = Some(number);
@@ -252,6 +268,8 @@ impl Work {
                         pipes.remove(number);
                         more = true;
                     }
+                    direct = !more && burst.is_flood() && await_flood(pipes)?;
+                    more |= direct;
                     more &= !burst.stalled && burst.moved < BURST_BYTES;
                 }
             }
@@ -287,8 +305,12 @@ impl Work {
 }
 
 impl Pipe {
-    fn take(&mut self, engine: &mut Engine) -> io::Result<Moved> {
+    /// Stores once. `direct`: the kernel was just asked whether there is something; what tokio last heard is older.
+    fn take(&mut self, engine: &mut Engine, direct: bool) -> io::Result<Moved> {
         let stream = self.stream;
+        if direct && self.raised {
+            return engine.take(stream, self.pipe.as_fd());
+        }
         let moved = self.pipe.try_io(|| match engine.take(stream, self.pipe.as_fd()) {
             Ok(Moved::Nothing) => Err(io::ErrorKind::WouldBlock.into()),
             other => Ok(other),
