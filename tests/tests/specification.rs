@@ -1,6 +1,12 @@
-//! The documents name what exists: tests, walls, limits, profiles, probes. What they say of them is for people to check.
+//! The documents name what exists: tests, walls, limits, profiles, probes, verbs, settings, faults. What they say of them is for people to check.
 
-use runtime_plan::{library::Library, limit::LimitName, policy::Policy, wall::Wall};
+use runtime_plan::{
+    fault::{self, CrashStep},
+    library::Library,
+    limit::LimitName,
+    policy::Policy,
+    wall::Wall,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
@@ -201,6 +207,61 @@ fn the_readme_describes_every_profile_as_the_profile_does() {
     let written: Vec<(String, String)> =
         rows.iter().map(|row| (quoted(&row[0]).concat(), row[1].clone())).collect();
     assert_eq!(written, told);
+}
+
+/// What the program says of itself.
+fn help(arguments: &[&str]) -> String {
+    let said = Command::new(env!("CARGO_BIN_EXE_runtime-under-test")).args(arguments).arg("--help").output();
+    String::from_utf8(said.unwrap().stdout).unwrap()
+}
+
+/// First words of the quoted texts in this column of a table.
+fn first_words(rows: &[Vec<String>], column: usize) -> BTreeSet<String> {
+    let words = rows.iter().filter_map(|row| row.get(column)).flat_map(|cell| quoted(cell));
+    words.filter_map(|text| text.split([' ', '=']).next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_readme_lists_every_verb() {
+    let commands = help(&[]);
+    let commands = commands.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+    // A longer description goes on in a line that is further in.
+    let verbs: BTreeSet<String> = commands
+        .expect("the help lists its verbs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split(' ').next().map(str::to_owned))
+        .collect();
+    assert!(verbs.len() > 15, "{verbs:?}");
+    let rows = section_rows(&read(&root().join("README.md")), "\n## As a daemon\n");
+    let rows: Vec<Vec<String>> = rows.into_iter().filter(|row| row.len() == 2).collect();
+    assert_eq!(first_words(&rows, 0), verbs);
+}
+
+#[test]
+fn the_readme_lists_every_setting_of_the_daemon() {
+    let mut flags: BTreeSet<String> = help(&["serve"])
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .map(|rest| format!("--{}", rest.split([' ', ',']).next().unwrap_or_default()))
+        .collect();
+    // Of every verb, or told in the text.
+    for elsewhere in ["--endpoint", "--json", "--config"] {
+        assert!(flags.remove(elsewhere), "{flags:?}");
+    }
+    let rows = section_rows(&read(&root().join("README.md")), "\n### Settings\n");
+    assert_eq!(first_words(&rows, 0), flags);
+}
+
+#[test]
+fn the_page_of_faults_lists_every_fault_and_every_step() {
+    // A name that is near none is answered with all of them.
+    let all = fault::parse("zzzzzzzzzzzz=1").unwrap_err().to_string();
+    let all = all.split("known are ").nth(1).expect("all names");
+    let names: BTreeSet<String> = all.split(", ").map(str::to_owned).collect();
+    let steps = CrashStep::ALL.map(|step| step.name().to_owned()).into_iter();
+    let rows = rows(&read(&root().join("runtime/FAULTS.md")));
+    assert_eq!(first_words(&rows, 0), names.into_iter().chain(steps).collect());
 }
 
 #[test]
