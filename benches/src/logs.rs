@@ -13,7 +13,9 @@ use runtime_proto::v1::{
     stream_logs_response::Event,
 };
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
@@ -39,6 +41,8 @@ pub struct Flood {
     pub daemon: Vec<f64>,
     /// The same without a disk.
     pub ceiling: Vec<f64>,
+    /// MiB per second of the program alone with its output in a file of the same file system; for one reader.
+    pub disk: Option<f64>,
 }
 
 /// Everything that is measured, in turns.
@@ -56,7 +60,8 @@ pub fn measure(
     let mut floods = Vec::new();
     let mut number = 0;
     for (what, argv, readers, bytes) in floods_of(past_mib) {
-        let mut flood = Flood { what, readers, bytes, daemon: Vec::new(), ceiling: Vec::new() };
+        let disk = if readers == 1 { Some(write(home, &argv, bytes)?) } else { None };
+        let mut flood = Flood { what, readers, bytes, daemon: Vec::new(), ceiling: Vec::new(), disk };
         let rounds = if bytes > 1_024 * MIB { 1 } else { rounds };
         for _round in 0..rounds {
             number += 1;
@@ -144,11 +149,38 @@ async fn read(socket: &Path, job: &str, readers: usize, bytes: u64, follow: bool
     Ok(bytes as f64 / MIB as f64 / elapsed)
 }
 
+/// The program with its output in a file: what the file system takes when nobody reads.
+fn write(home: &Path, argv: &[String], bytes: u64) -> Result<f64, Error> {
+    let place = home.join("plain");
+    let file = File::create(&place).map_err(Error::io("make a file"))?;
+    let (name, arguments) = argv.split_first().ok_or_else(|| Error::Job("no command".to_owned()))?;
+    let begin = Instant::now();
+    let status = Command::new(name).args(arguments).stdin(Stdio::null()).stdout(file).status();
+    let elapsed = begin.elapsed();
+    let status = status.map_err(Error::io(format!("start {name}")))?;
+    let written = place.metadata().map_err(Error::io("look at a file"))?.len();
+    std::fs::remove_file(&place).map_err(Error::io("remove a file"))?;
+    match status.success() && written == bytes {
+        true => Ok(bytes as f64 / MIB as f64 / elapsed.as_secs_f64()),
+        false => {
+            Err(Error::Job(format!("{name} wrote {written} bytes, not {bytes}, and ended with {status}")))
+        }
+    }
+}
+
 /// For people.
 pub fn text(floods: &[Flood]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["output of one job", "readers", "daemon", "ceiling", "x ceiling", "lines/s"]);
+    table.set_header([
+        "output of one job",
+        "readers",
+        "daemon",
+        "ceiling",
+        "x ceiling",
+        "plain file",
+        "lines/s",
+    ]);
     for flood in floods {
         let (daemon, ceiling) = (median(&flood.daemon).unwrap_or(0.0), median(&flood.ceiling).unwrap_or(0.0));
         table.add_row([
@@ -157,6 +189,7 @@ pub fn text(floods: &[Flood]) -> String {
             format!("{daemon:.0} MiB/s"),
             format!("{ceiling:.0} MiB/s"),
             format!("{:.2}", daemon / ceiling),
+            flood.disk.map_or("-".to_owned(), |disk| format!("{disk:.0} MiB/s")),
             format!("{:.0}", daemon * MIB as f64 / LINE_BYTES as f64),
         ]);
     }
@@ -179,6 +212,7 @@ pub fn json(floods: &[Flood]) -> Value {
             "bytes": flood.bytes,
             "daemon_mib_per_second": flood.daemon,
             "ceiling_mib_per_second": flood.ceiling,
+            "plain_file_mib_per_second": flood.disk,
         })
     });
     Value::Array(floods.collect())
@@ -202,6 +236,14 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_file_takes_every_byte() {
+        let place = tempfile::tempdir().unwrap();
+        let argv = ["/usr/bin/head", "-c", "1000000", "/dev/zero"].map(str::to_owned);
+        assert!(write(place.path(), &argv, 1_000_000).unwrap() > 0.0);
+        assert!(write(place.path(), &argv, 999).is_err());
+    }
+
+    #[test]
     fn the_table_has_a_ratio() {
         let flood = Flood {
             what: "x".to_owned(),
@@ -209,6 +251,7 @@ mod tests {
             bytes: 100 * MIB,
             daemon: vec![70.0],
             ceiling: vec![100.0],
+            disk: None,
         };
         assert!(text(&[flood]).contains("0.70"));
     }
