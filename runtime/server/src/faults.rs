@@ -40,7 +40,7 @@ enum Crash {
     Kill,
     /// A test is told, and the caller never goes on.
     #[cfg(test)]
-    Tell(tokio::sync::mpsc::UnboundedSender<CrashStep>),
+    Tell(tokio::sync::mpsc::UnboundedSender<Option<CrashStep>>),
 }
 
 impl Faults {
@@ -50,7 +50,8 @@ impl Faults {
     /// A text that is no fault.
     pub fn new(texts: &[String], generation: u32, state_dir: &Path) -> Result<Faults, FaultError> {
         let parsed: Vec<Fault> = texts.iter().map(|text| fault::parse(text)).collect::<Result<_, _>>()?;
-        let faults = parsed.into_iter().filter(|fault| generation == 1 || !matches!(fault, Fault::CrashAt(_)));
+        let faults =
+            parsed.into_iter().filter(|fault| generation == 1 || !matches!(fault, Fault::CrashAt(_)));
         Ok(Faults::of(texts.to_vec(), faults.collect(), state_dir, Crash::Kill))
     }
 
@@ -75,7 +76,7 @@ impl Faults {
     pub(crate) fn telling(
         faults: Vec<Fault>,
         state_dir: &Path,
-        tell: tokio::sync::mpsc::UnboundedSender<CrashStep>,
+        tell: tokio::sync::mpsc::UnboundedSender<Option<CrashStep>>,
     ) -> Faults {
         Faults::of(vec!["test".to_owned()], faults, state_dir, Crash::Tell(tell))
     }
@@ -94,7 +95,7 @@ impl Faults {
     pub fn crash_point(&self, step: CrashStep) {
         let Some(plan) = &self.plan else { return };
         if self.crashes_at(step) {
-            plan.crash(step);
+            plan.crash(Some(step));
         }
     }
 
@@ -109,7 +110,7 @@ impl Faults {
     /// Crashes now.
     pub fn crash_now(&self) {
         if let Some(plan) = &self.plan {
-            plan.crash(CrashStep::Started);
+            plan.crash(None);
         }
     }
 
@@ -213,10 +214,10 @@ impl logs::Fault for Faults {
 }
 
 impl Plan {
-    fn crash(&self, step: CrashStep) {
+    fn crash(&self, step: Option<CrashStep>) {
         match &self.crash {
             Crash::Kill => {
-                tracing::warn!(step = step.name(), "crashing, as --fault asked for");
+                tracing::warn!(step = step.map(CrashStep::name), "crashing, as --fault asked for");
                 runtime_sys::process::kill_self();
             }
             #[cfg(test)]

@@ -291,7 +291,9 @@ async fn notify(notices: &mpsc::Sender<Notice>, notice: Notice) {
 
 fn route(routes: &Mutex<Routes>, message: ToServer, fds: Vec<OwnedFd>) -> Result<(), LinkError> {
     let (job, event) = match message {
-        ToServer::Adopt { job, record, pipes } => return adopt(routes, job, record, JobPipes::new(pipes, fds)?),
+        ToServer::Adopt { job, record, pipes } => {
+            return adopt(routes, job, record, JobPipes::new(pipes, fds)?);
+        }
         ToServer::AdoptionComplete => {
             let told = lock(routes).adoptions.take().map(|adoptions| adoptions.send(Handover::Complete));
             return match told {
@@ -332,9 +334,10 @@ fn adopt(routes: &Mutex<Routes>, job: JobId, record: Vec<u8>, pipes: JobPipes) -
     let (sender, events) = mpsc::unbounded_channel();
     let mut routes = lock(routes);
     routes.jobs.insert(job.clone(), sender);
-    let told = routes.adoptions.as_ref().map(|adoptions| {
-        adoptions.send(Handover::Job(Box::new(Adoption { job, record, pipes, events })))
-    });
+    let told = routes
+        .adoptions
+        .as_ref()
+        .map(|adoptions| adoptions.send(Handover::Job(Box::new(Adoption { job, record, pipes, events }))));
     match told {
         Some(Ok(())) => Ok(()),
         Some(Err(_)) | None => Err(LinkError::Unexpected("a job to adopt after the last one")),

@@ -64,11 +64,17 @@ impl Registry {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn changes_after(&self, change: u64, query: &Query, limit: usize) -> Result<Changes, StoreError> {
+    pub async fn changes_after(
+        &self,
+        change: u64,
+        query: &Query,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
         // A removal is on disk a moment before it is noted: nobody looks in between.
         let removals = self.removals.read().await;
         let found = self.store.changes_after(change, query.clone(), limit).await?;
-        let jobs = found.rows.iter().map(|row| Change { change: row.change, what: What::Job(self.job_of(row)) });
+        let jobs =
+            found.rows.iter().map(|row| Change { change: row.change, what: What::Job(self.job_of(row)) });
         let removed = removals
             .0
             .iter()

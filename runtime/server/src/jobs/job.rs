@@ -21,7 +21,8 @@ pub struct Job {
     pub log: PathBuf,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) written: watch::Receiver<Written>,
-    pub(super) commands: mpsc::Sender<Asked>,
+    /// `None` for a job without a task.
+    pub(super) commands: Option<mpsc::Sender<Asked>>,
     pub(super) stdin: Option<mpsc::Sender<StdinPiece>>,
     pub(super) attached: watch::Sender<usize>,
 }
@@ -147,7 +148,7 @@ impl Job {
             log,
             progress: progress_of,
             written: written_of,
-            commands,
+            commands: Some(commands),
             stdin,
             attached: watch::Sender::new(0),
         };
@@ -160,15 +161,23 @@ impl Job {
             Some(finished) => (State::Finished, End::Finished(Arc::new(finished.clone()))),
             None => (State::Postponed, End::Postponed),
         };
-        let (job, ends) = Job::live(stored, state, log);
-        ends.progress.send_modify(|progress| progress.end = Some(end));
-        ends.written.send_modify(|written| {
-            (written.drained, written.ended) = (true, true);
-            if let Some(finished) = &stored.finished {
-                (written.stdout_bytes, written.stderr_bytes) = (finished.stdout_bytes, finished.stderr_bytes);
-            }
-        });
-        job
+        let (stdout_bytes, stderr_bytes) = stored
+            .finished
+            .as_ref()
+            .map_or((0, 0), |finished| (finished.stdout_bytes, finished.stderr_bytes));
+        let started = stored.started.clone().map(Arc::new);
+        let progress = Progress { state, adoptions: stored.adoptions, started, end: Some(end) };
+        let written =
+            Written { stdout_bytes, stderr_bytes, drained: true, ended: true, ..Written::default() };
+        Job {
+            record: Arc::clone(&stored.record),
+            log,
+            progress: watch::channel(progress).1,
+            written: watch::channel(written).1,
+            commands: None,
+            stdin: None,
+            attached: watch::Sender::new(0),
+        }
     }
 
     /// Its id.
@@ -222,8 +231,9 @@ impl Job {
             Command::Resize { .. } if !self.record.terminal => Err(NotDone::NoTerminal),
             Command::Resize { .. } | Command::Cancel { .. } => Ok(()),
         };
+        let Some(commands) = &self.commands else { return gone };
         let (answer, answered) = oneshot::channel();
-        if self.commands.send((command, answer)).await.is_err() {
+        if commands.send((command, answer)).await.is_err() {
             return gone;
         }
         // A task that ends meanwhile drops the question.
@@ -242,8 +252,8 @@ impl Job {
                 }
                 Ok(())
             }
-            (None, StdinPiece::Close) => Ok(()),
-            (None, StdinPiece::Bytes(_)) => Err(NoStdin),
+            (None, StdinPiece::Bytes(_)) if !self.record.stdin => Err(NoStdin),
+            (None, _) => Ok(()),
         }
     }
 }

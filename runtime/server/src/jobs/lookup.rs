@@ -76,7 +76,11 @@ impl Registry {
         if row.state != RowState::Finished {
             return Err(NotDeleted::NotFinished);
         }
-        if self.remove_record(&row).await.map_err(NotDeleted::Store)? { Ok(()) } else { Err(NotDeleted::Unknown) }
+        if self.remove_record(&row).await.map_err(NotDeleted::Store)? {
+            Ok(())
+        } else {
+            Err(NotDeleted::Unknown)
+        }
     }
 
     /// Removes a log with all its files. It is retried by the sweep of the next start when that fails.

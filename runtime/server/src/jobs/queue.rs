@@ -28,7 +28,7 @@ struct Org {
     running: u32,
     /// Highest priority first, then the oldest.
     waiting: BTreeSet<(Reverse<i32>, JobId)>,
-    /// The how manieth turn was the last one of this org; 0 before the first.
+    /// The number of the last turn that this org had, counted over all orgs from 1; 0 before its first.
     served: u64,
 }
 

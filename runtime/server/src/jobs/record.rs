@@ -241,10 +241,9 @@ impl Stored {
             adoptions: form.adoptions,
             launcher: form.launcher,
             asked_us: form.asked_us,
-            started: form.started_us.map(|time_us| Started {
-                time_us,
-                enforcement: enforcement.clone().unwrap_or_default(),
-            }),
+            started: form
+                .started_us
+                .map(|time_us| Started { time_us, enforcement: enforcement.clone().unwrap_or_default() }),
             finished: form.finished.map(|finished| Finished {
                 time_us: finished.time_us,
                 report: finished.report.into_owned(),
@@ -323,13 +322,8 @@ mod tests {
             usage: Usage::default(),
             cleanup_errors: vec!["x".to_owned()],
         };
-        let finished = Finished {
-            time_us: 9,
-            report,
-            enforcement: Some(enforcement),
-            stdout_bytes: 1,
-            stderr_bytes: 2,
-        };
+        let finished =
+            Finished { time_us: 9, report, enforcement: Some(enforcement), stdout_bytes: 1, stderr_bytes: 2 };
         let finished = Stored { finished: Some(finished), ..started };
         assert_eq!(Stored::decode(&finished.encode().unwrap()), Ok(finished));
     }

@@ -6,6 +6,7 @@
 use super::pipes::{Adoption, Handover};
 use super::record::{JobRecord, Stored};
 use super::registry::{Registry, stored_of};
+use super::request::OnDisconnect;
 use super::state::{Event, State, Unexpected, next};
 use super::task::{self, Birth};
 use crate::store::{Row, RowState, StoreError};
@@ -37,7 +38,9 @@ fn fate(state: RowState, asked: Option<&LauncherId>, now: &LauncherId, has_spec:
         RowState::Queued => Fate::Lost("env_not_kept"),
         RowState::Starting if same && has_spec => Fate::Requeue,
         RowState::Starting if same => Fate::Lost("env_not_kept"),
-        RowState::Starting | RowState::Running | RowState::Finished if rebooted => Fate::Lost("host_rebooted"),
+        RowState::Starting | RowState::Running | RowState::Finished if rebooted => {
+            Fate::Lost("host_rebooted")
+        }
         RowState::Starting | RowState::Running | RowState::Finished => Fate::Lost("launcher_died"),
     }
 }
@@ -144,8 +147,16 @@ impl Registry {
     fn requeue(self: &Arc<Self>, stored: Stored, spec: Spec) -> Result<(), RecoverError> {
         let stored = Stored { launcher: None, asked_us: None, ..stored };
         let state = next(State::Found, Event::Requeued)?;
-        let turn = Some(self.rejoin(&stored.record));
-        self.spawn(Birth { spec: Some(spec), turn, queued_on_disk: true, returning: true, ..Birth::new(stored, state) });
+        // A job that lives with its client does not run without it.
+        let lives_alone = stored.record.on_disconnect == OnDisconnect::Continue;
+        let turn = lives_alone.then(|| self.rejoin(&stored.record));
+        self.spawn(Birth {
+            spec: Some(spec),
+            turn,
+            queued_on_disk: true,
+            returning: true,
+            ..Birth::new(stored, state)
+        });
         Ok(())
     }
 
@@ -194,7 +205,8 @@ mod tests {
     fn what_the_launcher_does_not_know_is_started_again_only_when_it_cannot_have_run() {
         use RowState::{Queued, Running, Starting};
         let now = launcher("b", "boot-2");
-        let (same, before, rebooted) = (launcher("b", "boot-2"), launcher("a", "boot-2"), launcher("a", "boot-1"));
+        let (same, before, rebooted) =
+            (launcher("b", "boot-2"), launcher("a", "boot-2"), launcher("a", "boot-1"));
         for (state, asked, has_spec, expected) in [
             (Queued, None, true, Fate::Requeue),
             (Queued, None, false, Fate::Lost("env_not_kept")),

@@ -190,7 +190,9 @@ impl Registry {
         let taken = Taken { presence: job.attend(), job, known: false };
         let sealed = self.seal.close(&stored.record.id, &request.spec);
         let row = match sealed.map_err(|error| error.to_string()) {
-            Ok(spec) => self.row(&stored, if starts { RowState::Starting } else { RowState::Queued }, Some(spec)),
+            Ok(spec) => {
+                self.row(&stored, if starts { RowState::Starting } else { RowState::Queued }, Some(spec))
+            }
             Err(error) => Err(StoreError::Io { act: "write", detail: error }),
         };
         let answer = match row {
@@ -221,7 +223,11 @@ impl Registry {
     }
 
     /// A place in the queue, and perhaps a turn at once.
-    fn reserve(&self, request: &Request, submitted: bool) -> Result<(Stored, Arc<Job>, Ends, Turn), NotTaken> {
+    fn reserve(
+        &self,
+        request: &Request,
+        submitted: bool,
+    ) -> Result<(Stored, Arc<Job>, Ends, Turn), NotTaken> {
         let profile_digest = {
             let rules = self.rules.borrow();
             let profile = rules.profiles.iter().find(|profile| profile.name == request.spec.profile);
@@ -358,7 +364,8 @@ impl Registry {
         spec: Option<StoredSpec>,
     ) -> Result<Row, StoreError> {
         let record = &stored.record;
-        let bytes = stored.encode().map_err(|error| StoreError::Io { act: "write", detail: error.to_string() })?;
+        let bytes =
+            stored.encode().map_err(|error| StoreError::Io { act: "write", detail: error.to_string() })?;
         Ok(Row {
             id: record.id.to_string(),
             org: record.org.clone(),

@@ -74,7 +74,9 @@ pub(super) async fn drop_log_later(registry: Weak<Registry>, id: String) {
     match registry.store.get(&id).await {
         Ok(Some(row)) => registry.drop_log(&row, GapReason::NotKept).await,
         Ok(None) => {}
-        Err(error) => tracing::warn!(job = id, %error, "failed to remove the output of a job that is not kept"),
+        Err(error) => {
+            tracing::warn!(job = id, %error, "failed to remove the output of a job that is not kept")
+        }
     }
 }
 

@@ -142,7 +142,8 @@ impl Registry {
         self.store.close().await;
     }
 
-    fn stop(&self) {
+    /// Takes no more jobs, and starts none.
+    pub(super) fn stop(&self) {
         self.stopping.send_replace(true);
         self.review(|_| {});
     }

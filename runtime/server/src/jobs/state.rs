@@ -100,7 +100,11 @@ impl State {
     pub fn is_accepted(self) -> bool {
         matches!(
             self,
-            State::Accepted { .. } | State::Running { .. } | State::Draining | State::Committing | State::Finished
+            State::Accepted { .. }
+                | State::Running { .. }
+                | State::Draining
+                | State::Committing
+                | State::Finished
         )
     }
 
@@ -145,8 +149,17 @@ pub fn next(state: State, event: Event) -> Result<State, Unexpected> {
             Event::LauncherGone,
         ) => Ok(Lost),
         (
-            Found | Queued | Starting | Accepted { .. } | Running { .. } | Draining | Committing | Finished | Rejected
-            | Postponed | Lost,
+            Found
+            | Queued
+            | Starting
+            | Accepted { .. }
+            | Running { .. }
+            | Draining
+            | Committing
+            | Finished
+            | Rejected
+            | Postponed
+            | Lost,
             _,
         ) => Err(Unexpected { state, event }),
     }
@@ -196,8 +209,8 @@ mod tests {
     #[test]
     fn the_ways_through() {
         use Event::{
-            Accepted, Admitted, Adopted, Committed, Deferred, EndedUnstarted, Exited, LauncherGone, OutputEnded,
-            Rejected, Requeued, Started,
+            Accepted, Admitted, Adopted, Committed, Deferred, EndedUnstarted, Exited, LauncherGone,
+            OutputEnded, Rejected, Requeued, Started,
         };
         for (events, end) in [
             (&[Admitted, Accepted, Started, Exited, OutputEnded, Committed][..], State::Finished),
@@ -238,7 +251,12 @@ mod tests {
             loop {
                 let more: Vec<State> = reached
                     .iter()
-                    .flat_map(|state| EVENTS.iter().filter(|event| **event != Event::LauncherGone).map(|event| next(*state, *event)))
+                    .flat_map(|state| {
+                        EVENTS
+                            .iter()
+                            .filter(|event| **event != Event::LauncherGone)
+                            .map(|event| next(*state, *event))
+                    })
                     .flatten()
                     .filter(|state| !reached.contains(state))
                     .collect();

@@ -17,7 +17,7 @@ use crate::logs::written;
 use crate::store::StoreError;
 use finish::Report;
 use output::Output;
-use runtime_plan::link::ToLauncher;
+use runtime_plan::link::{Refusal, RefusalReason, ToLauncher};
 use runtime_plan::outcome::ExitReport;
 use runtime_plan::spec::Spec;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) struct Birth {
     pub(super) state: State,
     /// What to run, while it is not started.
     pub(super) spec: Option<Spec>,
-    /// Its turn, when it waits for one.
+    /// Its turn, when it waits for one; one that waits without it wants its client back first.
     pub(super) turn: Option<Turn>,
     /// A row on disk may say that it waits: that must change before it is started.
     pub(super) queued_on_disk: bool,
@@ -86,12 +86,16 @@ struct Task {
     held: Held,
     spec: Option<Spec>,
     queued_on_disk: bool,
+    /// It was in the queue for a while, and somebody may count on it.
+    waited: bool,
     output: Output,
     /// When the launcher was asked, for the time that a start takes.
     asked_at: Option<Instant>,
     /// When to look for a place again.
     rejoin_at: Option<Instant>,
     returning: bool,
+    /// It waits for a client before it waits for its turn.
+    wants_client: bool,
     cancel_at: Option<Instant>,
     /// The first cancel, in case the launcher has not taken the job yet.
     cancelled: Option<(String, String)>,
@@ -115,6 +119,7 @@ pub(super) async fn own(registry: Arc<Registry>, job: Arc<Job>, birth: Birth, en
         (None, Some(_)) => Held::Running,
         (None, None) => Held::Nothing,
     };
+    let wants_client = state == State::Queued && turn.is_none();
     let mut task = Task {
         output: Output::new(written, stdin),
         registry,
@@ -126,9 +131,11 @@ pub(super) async fn own(registry: Arc<Registry>, job: Arc<Job>, birth: Birth, en
         held,
         spec,
         queued_on_disk,
+        waited: queued_on_disk,
         asked_at: None,
         rejoin_at: None,
         returning,
+        wants_client,
         cancel_at: None,
         cancelled: None,
         report: report.map(Report::unseen),
@@ -168,7 +175,7 @@ pub(super) async fn own(registry: Arc<Registry>, job: Arc<Job>, birth: Birth, en
                 task.mind_clients(clients).await;
             },
             changed = stopping.changed(), if queued => if changed.is_ok() && *stopping.borrow_and_update() {
-                task.postpone();
+                task.postpone().await;
             },
             used = output::limit(&mut task.output.over) => task.tell_output_limit(used).await,
             result = output::join(&mut task.output.writing) => task.output_ended(result).await,
@@ -252,6 +259,14 @@ impl Task {
         if clients > 0 {
             self.returning = false;
             self.cancel_at = None;
+            if self.wants_client {
+                self.wants_client = false;
+                self.rejoin_at = Some(Instant::now());
+            }
+            return;
+        }
+        if *self.registry.stopping.borrow() {
+            // The server goes, not the client.
             return;
         }
         match self.job.record.on_disconnect {
@@ -286,11 +301,22 @@ impl Task {
         }
     }
 
-    /// The server leaves; the job stays on disk as it waits.
-    fn postpone(&mut self) {
-        if self.happen(Event::Postponed) {
-            self.end(End::Postponed);
+    /// The server leaves; the job stays on disk as it waits. One that its client could not find again does not: it would run
+    /// although its client was told that it did not.
+    async fn postpone(&mut self) {
+        if self.can_be_found() {
+            if self.happen(Event::Postponed) {
+                self.end(End::Postponed);
+            }
+        } else {
+            let message = "the daemon is on its way down: try again when it is back".to_owned();
+            self.reject(End::Refused(Refusal { reason: RefusalReason::ShuttingDown, message })).await;
         }
+    }
+
+    /// Whether its client knows a name of it before it is accepted.
+    fn can_be_found(&self) -> bool {
+        self.job.record.submitted || self.job.record.key.is_some()
     }
 
     /// Nobody will say how it ended; what is known already is still written down.

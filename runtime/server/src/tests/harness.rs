@@ -11,8 +11,8 @@ use crate::serve::{ServeError, Service};
 use runtime_plan::facts::HostFacts;
 use runtime_plan::limit::LimitRequest;
 use runtime_plan::link::{
-    JobId, LauncherId, Pipes, PipesKind, Refusal, RefusalReason, Rules, SealKey, ToLauncher, ToServer, Welcome,
-    decode, encode,
+    JobId, LauncherId, Pipes, PipesKind, Refusal, RefusalReason, Rules, SealKey, ToLauncher, ToServer,
+    Welcome, decode, encode,
 };
 use runtime_plan::outcome::{ExitReport, Outcome, Usage};
 use runtime_plan::policy::Policy;
@@ -22,7 +22,7 @@ use runtime_plan::wall::Enforcement;
 use runtime_proto::v1::{self, job_service_client::JobServiceClient, run_response};
 use runtime_sandbox::frame;
 use runtime_sys::socket::{seqpacket_pair, stream_pair};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -81,6 +81,8 @@ pub(crate) struct Launcher {
     pub(crate) welcome: Mutex<Welcome>,
     /// Ends so far: each is a second after the one before.
     ends: Mutex<u64>,
+    /// What came before the test looked.
+    unread: Mutex<VecDeque<ToLauncher>>,
 }
 
 /// A job that is not acknowledged, and what a launcher keeps of it.
@@ -107,6 +109,7 @@ impl Launcher {
             held: Mutex::default(),
             welcome: Mutex::new(welcome),
             ends: Mutex::new(0),
+            unread: Mutex::default(),
         };
         launcher.greet();
         (launcher, ours)
@@ -149,7 +152,11 @@ impl Launcher {
 
     /// The next message; what a launcher keeps of it is kept.
     pub(crate) async fn recv(&self) -> ToLauncher {
-        self.recv_or_end().await.expect("the server is there")
+        let unread = self.unread.lock().unwrap().pop_front();
+        match unread {
+            Some(message) => message,
+            None => self.recv_or_end().await.expect("the server is there"),
+        }
     }
 
     /// What the server has said before it died.
@@ -224,19 +231,27 @@ impl Launcher {
 
     /// Takes a job: makes its pipes, as the launcher does, and keeps the job's ends.
     pub(crate) fn accept(&self, job: &JobId, stdin: bool, output_bytes_max: u64) -> Ends {
-        self.accept_with(job, Pipes { kind: PipesKind::Streams { stdin }, output_bytes_max, idle_ms_max: None })
+        self.accept_with(
+            job,
+            Pipes { kind: PipesKind::Streams { stdin }, output_bytes_max, idle_ms_max: None },
+        )
     }
 
     pub(crate) fn accept_with(&self, job: &JobId, pipes: Pipes) -> Ends {
         let pipe = || runtime_sys::pipe::pipe().unwrap();
         let (out, out_writer) = pipe();
         let (err, err_writer) = pipe();
-        let input: Option<(OwnedFd, OwnedFd)> = matches!(pipes.kind, PipesKind::Streams { stdin: true }).then(pipe);
+        let input: Option<(OwnedFd, OwnedFd)> =
+            matches!(pipes.kind, PipesKind::Streams { stdin: true }).then(pipe);
         let (stdin, stdin_writer) = input.unzip();
         let fds: Vec<OwnedFd> = stdin_writer.into_iter().chain([out, err]).collect();
         self.send(&ToServer::Accepted { job: job.clone(), pipes }, &borrowed(&fds));
         self.held.lock().unwrap().get_mut(job).expect("a job that was asked for").pipes = Some((pipes, fds));
-        Ends { stdin: stdin.map(File::from), stdout: Some(out_writer.into()), stderr: Some(err_writer.into()) }
+        Ends {
+            stdin: stdin.map(File::from),
+            stdout: Some(out_writer.into()),
+            stderr: Some(err_writer.into()),
+        }
     }
 
     /// Takes a job with a terminal; the answer is its relay, for a look.
@@ -259,7 +274,8 @@ impl Launcher {
     }
 
     pub(crate) fn say_started_with(&self, job: &JobId, master: Option<OwnedFd>) {
-        let started = ToServer::Started { job: job.clone(), time_us: STARTED_US, enforcement: Box::default() };
+        let started =
+            ToServer::Started { job: job.clone(), time_us: STARTED_US, enforcement: Box::default() };
         self.say(job, started, master.into_iter().collect());
     }
 
@@ -313,7 +329,7 @@ pub(crate) struct World {
     pub(crate) context: Arc<Context>,
     pub(crate) server: tokio::task::JoinHandle<Result<(), ServeError>>,
     pub(crate) place: tempfile::TempDir,
-    /// What the server said before it was ready.
+    /// Which ends the server acknowledged before it was ready.
     pub(crate) before: Vec<ToLauncher>,
     pub(crate) runtime: OwnRuntime,
 }
@@ -391,6 +407,11 @@ pub(crate) async fn start(plan: Plan) -> World {
 }
 
 async fn serve(launcher: Launcher, ours: OwnedFd, plan: Plan) -> World {
+    if let Ok(filter) = std::env::var("RUNTIME_LOG") {
+        // Whoever looks for a mistake; one of several servers of a test is enough to set it up.
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
+    }
     let Plan { listeners, tcp, allowed, welcome: _, faults, retention, org_running_max, place } = plan;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let (client_end, server_end) = stream_pair().unwrap();
@@ -422,7 +443,9 @@ async fn serve(launcher: Launcher, ours: OwnedFd, plan: Plan) -> World {
     loop {
         match launcher.recv().await {
             ToLauncher::Ready => break,
-            other => before.push(other),
+            over @ ToLauncher::Acknowledge { .. } => before.push(over),
+            // A job that waited may be started before that; the test reads of it in its turn.
+            other => launcher.unread.lock().unwrap().push_back(other),
         }
     }
     let channel = channel(client_end).await;

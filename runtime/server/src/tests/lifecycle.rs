@@ -29,7 +29,7 @@ async fn what_is_over_the_queue_is_refused_and_the_queue_is_served_in_order() {
         (info.jobs_running, info.jobs_queued, info.jobs_running_max, info.jobs_queued_max),
         (2, 1, 2, 1)
     );
-    let full = world.call(harness::start_message(spec("four"))).await.err().expect("a status");
+    let full = world.call(harness::start_message(spec("four"))).await.expect_err("a status");
     assert_eq!((full.code(), reason(&full).as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
     assert!(full.get_error_details().retry_info().is_some());
     // The launcher has heard nothing of the one that waits.
@@ -245,7 +245,7 @@ async fn on_the_way_down_jobs_end_streams_are_told_and_new_jobs_refused() {
     // The one that waits stays on disk for another server.
     let postponed = waiting.try_next().await.unwrap_err();
     assert_eq!((postponed.code(), reason(&postponed).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
-    let refused = world.call(harness::start_message(spec("four"))).await.err().expect("a status");
+    let refused = world.call(harness::start_message(spec("four"))).await.expect_err("a status");
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
     for (run, job, ends) in [(&mut first, job, ends), (&mut second, second_job, second_ends)] {
         drop(ends);

@@ -1,6 +1,8 @@
 //! Servers that die, and the next ones: the same launcher, the same directory.
 
-use super::harness::{Crashed, Plan, Run, STARTED_US, World, reason, spec, start, start_message, welcome, world};
+use super::harness::{
+    Crashed, Plan, Run, STARTED_US, World, reason, spec, start, start_message, welcome, world,
+};
 use crate::faults::Faults;
 use crate::jobs::state::State;
 use runtime_plan::fault::{CrashStep, Fault};
@@ -13,8 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
 fn keyed(spec: v1::JobSpec, key: &str) -> v1::RunRequest {
-    let start =
-        v1::RunStart { spec: Some(spec), idempotency_key: key.to_owned(), ..Default::default() };
+    let start = v1::RunStart { spec: Some(spec), idempotency_key: key.to_owned(), ..Default::default() };
     v1::RunRequest { request: Some(v1::run_request::Request::Start(start)) }
 }
 
@@ -47,7 +48,8 @@ async fn read_from(world: &World, id: &str, stdout_offset_bytes: u64) -> Vec<u8>
     let (requests, outgoing) = mpsc::channel(4);
     let first = v1::AttachRequest { request: Some(v1::attach_request::Request::Start(start)) };
     requests.send(first).await.unwrap();
-    let mut responses = world.client.clone().attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+    let mut responses =
+        world.client.clone().attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
     let mut bytes = Vec::new();
     while let Some(response) = responses.message().await.unwrap() {
         if let Some(attach_response::Event::Output(chunk)) = response.event {
@@ -77,10 +79,16 @@ async fn a_job_that_runs_is_taken_over_with_its_output_stdin_and_end() {
     let (requests, outgoing) = mpsc::channel(4);
     let first = v1::AttachRequest { request: Some(v1::attach_request::Request::Start(start)) };
     requests.send(first).await.unwrap();
-    let mut responses = second.client.clone().attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
-    assert!(matches!(responses.message().await.unwrap().unwrap().event, Some(attach_response::Event::Job(_))));
+    let mut responses =
+        second.client.clone().attach(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+    assert!(matches!(
+        responses.message().await.unwrap().unwrap().event,
+        Some(attach_response::Event::Job(_))
+    ));
     let output = responses.message().await.unwrap().unwrap().event;
-    assert!(matches!(output, Some(attach_response::Event::Output(chunk)) if &chunk.data[..] == b"meanwhile "));
+    assert!(
+        matches!(output, Some(attach_response::Event::Output(chunk)) if &chunk.data[..] == b"meanwhile ")
+    );
     for input in [Input::Stdin("typed".into()), Input::CloseStdin(v1::CloseStdin {})] {
         let input = v1::JobInput { input: Some(input) };
         let message = v1::AttachRequest { request: Some(v1::attach_request::Request::Input(input)) };
@@ -143,14 +151,14 @@ async fn a_terminal_is_taken_over_and_what_was_typed_and_shown_goes_on() {
 }
 
 /// A world whose first server crashes at this step.
-async fn crashing(step: CrashStep) -> (World, mpsc::UnboundedReceiver<CrashStep>) {
+async fn crashing(step: CrashStep) -> (World, mpsc::UnboundedReceiver<Option<CrashStep>>) {
     let (tell, told) = mpsc::unbounded_channel();
     let plan = Plan::default();
     let faults = Faults::telling(vec![Fault::CrashAt(step)], plan.place.path(), tell);
     (start(Plan { faults, ..plan }).await, told)
 }
 
-async fn crash_when_told(world: World, mut told: mpsc::UnboundedReceiver<CrashStep>) -> Crashed {
+async fn crash_when_told(world: World, mut told: mpsc::UnboundedReceiver<Option<CrashStep>>) -> Crashed {
     tokio::time::timeout(super::harness::PATIENCE, told.recv()).await.expect("a crash in time").unwrap();
     world.crash().await
 }
@@ -237,10 +245,13 @@ async fn a_crash_at_any_step_changes_nothing_about_the_outcome() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_no_disk_has_seen_is_adopted_from_what_the_launcher_kept() {
     let first = world().await;
-    let (_run, job, ends) = first.running(v1::JobSpec { labels: [("a".to_owned(), "b".to_owned())].into(), ..spec("true") }, 1).await;
+    let (_run, job, ends) = first
+        .running(v1::JobSpec { labels: [("a".to_owned(), "b".to_owned())].into(), ..spec("true") }, 1)
+        .await;
     let crashed = first.crash().await;
     // As if the record had not been written before the crash.
-    let store = crate::store::Store::open(crashed.place.path(), crate::store::StoreOptions::default()).unwrap();
+    let store =
+        crate::store::Store::open(crashed.place.path(), crate::store::StoreOptions::default()).unwrap();
     assert!(store.delete(job.as_str()).await.unwrap());
     store.close().await;
     let second = crashed.restart().await;
@@ -329,7 +340,7 @@ async fn a_key_names_the_same_job_over_a_restart_and_no_other_spec() {
     let second = first.crash().await.restart().await;
     let mut again = second.call(keyed(spec("work"), "k")).await.unwrap();
     assert_eq!(again.accepted().await, job.as_str());
-    let conflict = second.call(keyed(spec("other"), "k")).await.err().expect("a status");
+    let conflict = second.call(keyed(spec("other"), "k")).await.expect_err("a status");
     assert_eq!((conflict.code(), reason(&conflict).as_str()), (Code::AlreadyExists, "KEY_CONFLICT"));
     second.launcher.say_finished(&job, Outcome::Exited { code: 2 });
     drop(ends);
@@ -362,13 +373,17 @@ async fn a_client_has_time_to_come_back_to_a_server_that_crashed() {
     let attached = second.registry.find(job.as_str()).await.unwrap().attend();
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     drop(attached);
-    assert!(matches!(second.launcher.recv().await, ToLauncher::Cancel { by, .. } if by == "client disconnected"));
+    assert!(
+        matches!(second.launcher.recv().await, ToLauncher::Cancel { by, .. } if by == "client disconnected")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_to_leave_leaves_its_jobs_and_the_next_one_has_them() {
     let first = world().await;
-    let (mut run, job, mut ends) = first.running(spec("one"), u64::MAX).await;
+    // Even one that dies with its client: the client has not gone.
+    let one = v1::JobSpec { on_disconnect: v1::OnDisconnect::CancelNow.into(), ..spec("one") };
+    let (mut run, job, mut ends) = first.running(one, u64::MAX).await;
     let (_second_run, other, _other_ends) = first.running(spec("two"), 1).await;
     let waits = submit(&first, spec("three"), "").await.unwrap().job.unwrap().job_id;
     first.launcher.send(&ToServer::Retire, &[]);
@@ -422,7 +437,9 @@ async fn a_full_disk_refuses_new_jobs_and_loses_nothing_of_those_that_run() {
     loop {
         match submit(&world, spec("again"), "").await {
             Ok(_) => break,
-            Err(status) => assert!(["STATE_FULL", "QUEUE_FULL"].contains(&reason(&status).as_str()), "{status:?}"),
+            Err(status) => {
+                assert!(["STATE_FULL", "QUEUE_FULL"].contains(&reason(&status).as_str()), "{status:?}")
+            }
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -472,4 +489,59 @@ async fn an_ended_job_that_was_not_acknowledged_is_acknowledged_and_not_taken_ov
     let second = crashed.restart().await;
     assert!(matches!(&second.before[..], [ToLauncher::Acknowledge { job: over }] if *over == job));
     assert_eq!(get(&second, job.as_str()).await.adoptions, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_comes_back_with_its_client_and_without_a_key_it_is_forgotten() {
+    let first = world().await;
+    let (_one, job, ends) = first.running(spec("one"), 1).await;
+    let (_two, _, _ends2) = first.running(spec("two"), 1).await;
+    let _waits = first.call(keyed(spec("waits"), "k")).await.unwrap();
+    let queued = v1::ListRequest { state: v1::JobState::Queued.into(), ..Default::default() };
+    let mut client = first.client.clone();
+    let id = client.list(queued).await.unwrap().into_inner().jobs[0].job_id.clone();
+    let second = first.crash().await.restart().await;
+    drop(ends);
+    second.launcher.say_finished(&job, Outcome::Exited { code: 0 });
+    second.launcher.acknowledged(&job).await;
+    // There is room, and yet it waits: for its client.
+    let _more = second.run(spec("more")).await;
+    let (more, spec_of_more) = second.launcher.started().await;
+    assert_eq!(spec_of_more.argv, [b"more".to_vec()]);
+    let _back = second.call(keyed(spec("waits"), "k")).await.unwrap();
+    drop(second.launcher.accept(&more, false, 1));
+    second.launcher.say_finished(&more, Outcome::Exited { code: 0 });
+    second.launcher.acknowledged(&more).await;
+    assert_eq!(second.launcher.started().await.0.as_str(), id);
+    // On the way down, the one with a key stays on disk, and the one that nobody could find again goes.
+    let mut nameless = second.run(spec("nameless")).await;
+    second.launcher.send(&ToServer::ShutDown, &[]);
+    assert_eq!(reason(&nameless.try_next().await.unwrap_err()), "SHUTTING_DOWN");
+    let place = second.crash().await.place;
+    let store = crate::store::Store::open(place.path(), crate::store::StoreOptions::default()).unwrap();
+    let kept = store.unfinished().await.unwrap();
+    assert!(kept.iter().all(|row| row.key.is_some() || row.state != crate::store::RowState::Queued));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launcher_that_starts_nothing_any_more_leaves_no_run_behind_and_keeps_what_was_promised() {
+    let world = world().await;
+    let promised = submit(&world, spec("promised"), "").await.unwrap().job.unwrap().job_id;
+    let (job, _) = world.launcher.started().await;
+    world.launcher.refuse(&job, runtime_plan::link::RefusalReason::ShuttingDown, "going down");
+    let refused = match world.call(start_message(spec("new"))).await {
+        Err(status) => status,
+        Ok(mut run) => {
+            // The word of the launcher was not there yet.
+            let (job, _) = world.launcher.started().await;
+            world.launcher.refuse(&job, runtime_plan::link::RefusalReason::ShuttingDown, "going down");
+            run.try_next().await.unwrap_err()
+        }
+    };
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    let crashed = world.crash().await;
+    let store = crate::store::Store::open(crashed.place.path(), crate::store::StoreOptions::default());
+    let left = store.unwrap().unfinished().await.unwrap();
+    assert_eq!(left.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [promised]);
+    assert_eq!(left[0].state, crate::store::RowState::Queued);
 }

@@ -63,7 +63,10 @@ async fn a_refusal_is_a_status_and_leaves_nothing() {
     let (_run, _, _ends) = world.running(spec("true"), 1).await;
     let got = world.client.clone().get(v1::GetRequest { job_id: job.to_string() }).await.unwrap_err();
     assert_eq!(reason(&got), "JOB_NOT_FOUND");
-    assert_eq!(Place::new(world.place.path()).jobs().unwrap().iter().filter(|log| *log == job.as_str()).count(), 0);
+    assert_eq!(
+        Place::new(world.place.path()).jobs().unwrap().iter().filter(|log| *log == job.as_str()).count(),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +154,7 @@ async fn a_wrong_first_message_is_a_status() {
         (input(Input::Stdin("early".into())), "MISSING_START"),
         (start_message(v1::JobSpec::default()), "NO_COMMAND"),
     ] {
-        let status = world.call(first).await.err().expect("a status");
+        let status = world.call(first).await.expect_err("a status");
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, expected));
     }
 }
@@ -159,7 +162,7 @@ async fn a_wrong_first_message_is_a_status() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_over_the_bound_is_refused_before_it_is_read() {
     let world = world().await;
-    let status = world.call(start_message(spec(&"x".repeat(5 << 20)))).await.err().expect("a status");
+    let status = world.call(start_message(spec(&"x".repeat(5 << 20)))).await.expect_err("a status");
     assert_eq!(status.code(), Code::OutOfRange);
     // And one at the bound of the kernel is a spec like any other.
     let mut run = world.run(spec(&"x".repeat(131_071))).await;
@@ -255,7 +258,9 @@ async fn a_terminal_is_read_typed_into_and_resized() {
     run.requests.send(input(Input::Stdin("typed\n".into()))).await.unwrap();
     let mut line = [0; 16];
     let (bytes, mut slave) =
-        tokio::task::spawn_blocking(move || (slave.read(&mut line).map(|n| line[..n].to_vec()), slave)).await.unwrap();
+        tokio::task::spawn_blocking(move || (slave.read(&mut line).map(|n| line[..n].to_vec()), slave))
+            .await
+            .unwrap();
     assert_eq!(bytes.unwrap(), b"typed\n");
     // The echo is output like any other.
     assert_eq!(&run.output().await.data[..], b"typed\r\n");

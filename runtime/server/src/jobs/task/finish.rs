@@ -46,10 +46,8 @@ impl Task {
     /// An outcome of a job that never ran.
     pub(super) fn end_unstarted(&mut self, outcome: Outcome) {
         let now_us = self.registry.faults.now_us();
-        let usage = Usage {
-            queue_us: Some(now_us.saturating_sub(self.job.record.created_us)),
-            ..Usage::default()
-        };
+        let usage =
+            Usage { queue_us: Some(now_us.saturating_sub(self.job.record.created_us)), ..Usage::default() };
         let report = ExitReport { outcome, limits_hit: Vec::new(), usage, cleanup_errors: Vec::new() };
         if self.happen(Event::EndedUnstarted) {
             self.report = Some(Report::unseen(report));
@@ -72,7 +70,8 @@ impl Task {
             bound(&mut report.cleanup_errors);
             let so_far = *self.output.written.borrow();
             let (stdout_bytes, stderr_bytes) = (so_far.stdout_bytes, so_far.stderr_bytes);
-            self.stored.finished = Some(Finished { time_us, report, enforcement, stdout_bytes, stderr_bytes });
+            self.stored.finished =
+                Some(Finished { time_us, report, enforcement, stdout_bytes, stderr_bytes });
         }
         let row = registry.row(&self.stored, RowState::Finished, None);
         self.commit = Some(tokio::spawn(async move {
@@ -120,7 +119,10 @@ impl Task {
         self.registry.metrics.output_bytes(written.bytes());
         self.registry.metrics.job_finished(&finished.report.outcome, &finished.report.usage);
         if self.job.record.keep == Keep::Record {
-            tokio::spawn(retention::drop_log_later(Arc::downgrade(&self.registry), self.job.id().to_string()));
+            tokio::spawn(retention::drop_log_later(
+                Arc::downgrade(&self.registry),
+                self.job.id().to_string(),
+            ));
         }
         self.end(End::Finished(Arc::new(finished)));
     }

@@ -85,7 +85,8 @@ impl Task {
                 faults.crash_point(CrashStep::FinishedHeard);
                 if self.report.is_none() && self.happen(Event::Exited) {
                     let time_us = faults.wall_us(time_us);
-                    self.report = Some(Report { report: *report, enforcement: Some(Arc::from(enforcement)), time_us });
+                    self.report =
+                        Some(Report { report: *report, enforcement: Some(Arc::from(enforcement)), time_us });
                     self.output_must_end();
                 }
             }
@@ -106,7 +107,9 @@ impl Task {
     pub(super) fn store_soon(&self) {
         match self.registry.row(&self.stored, self.state.row(), None) {
             Ok(row) => self.registry.put_soon(row),
-            Err(error) => tracing::error!(job = %self.job.id(), %error, "failed to write the record of a job"),
+            Err(error) => {
+                tracing::error!(job = %self.job.id(), %error, "failed to write the record of a job")
+            }
         }
     }
 
@@ -130,8 +133,15 @@ impl Task {
             return self.end_cancelled();
         }
         match refusal.reason {
-            // It waits for another server.
-            RefusalReason::ShuttingDown => self.back_to_queue(None).await,
+            RefusalReason::ShuttingDown => {
+                // The launcher starts nothing any more, whatever it lets finish.
+                self.registry.stop();
+                if self.job.record.submitted || (self.waited && self.can_be_found()) {
+                    self.back_to_queue(None).await;
+                } else {
+                    self.reject(End::Refused(refusal)).await;
+                }
+            }
             RefusalReason::TooManyJobs if self.job.record.submitted => self.back_to_queue(Some(DEFER)).await,
             _ if self.job.record.submitted => self.end_unstarted(Outcome::SpawnFailed(SpawnFailure {
                 step: "ask the launcher".to_owned(),
@@ -166,7 +176,7 @@ impl Task {
     }
 
     /// It was never taken, and leaves no trace.
-    async fn reject(&mut self, end: End) {
+    pub(super) async fn reject(&mut self, end: End) {
         if !self.happen(Event::Rejected) {
             return;
         }

@@ -172,7 +172,8 @@ impl Task {
         let (place, job) = (self.registry.place.clone(), self.job.id().clone());
         let storing = Storing { place, job, options, tells: self.output.tells.clone(), again };
         self.output.writing = Some(tokio::spawn(storing.store(source, self.output.tells_over.clone())));
-        self.output.idle = idle_ms_max.map(|ms| Idle { max: Duration::from_millis(ms), since: None, look_at: None });
+        self.output.idle =
+            idle_ms_max.map(|ms| Idle { max: Duration::from_millis(ms), since: None, look_at: None });
         match stdin {
             Some(pipe) => self.feed(Sink::Pipe(pipe)),
             None if self.job.record.terminal => {}
@@ -204,7 +205,9 @@ impl Task {
                 }
                 self.feed(Sink::Terminal(types));
             }
-            Err(error) => tracing::error!(job = %self.job.id(), %error, "failed to use the terminal of a job"),
+            Err(error) => {
+                tracing::error!(job = %self.job.id(), %error, "failed to use the terminal of a job")
+            }
         }
         self.output.master = Some(master);
         if let Some((rows, columns)) = self.output.size.take() {
@@ -278,7 +281,9 @@ impl Task {
         self.output.drain_until = None;
         let ended_before = matches!(
             self.state,
-            State::Accepted { output_ended: true } | State::Running { output_ended: true } | State::Committing
+            State::Accepted { output_ended: true }
+                | State::Running { output_ended: true }
+                | State::Committing
         );
         if !ended_before && !self.state.is_over() {
             self.happen(Event::OutputEnded);
@@ -319,7 +324,7 @@ impl Storing {
                 }
                 Err(error) => error,
             };
-            let Some(stall) = stall_of(&error) else { return Err(error) };
+            let Some(stall) = Stall::of(&error) else { return Err(error) };
             self.tells.send_modify(|written| written.stalled = Some(stall));
             tokio::time::sleep(FULL_DISK_WAIT).await;
         }
@@ -342,15 +347,5 @@ impl Storing {
                 opened => opened,
             }
         }
-    }
-}
-
-/// What waiting helps against.
-fn stall_of(error: &io::Error) -> Option<Stall> {
-    match error.kind() {
-        io::ErrorKind::StorageFull => Some(Stall::NoSpace),
-        io::ErrorKind::QuotaExceeded => Some(Stall::Quota),
-        io::ErrorKind::ReadOnlyFilesystem => Some(Stall::ReadOnly),
-        _ => None,
     }
 }
