@@ -10,6 +10,7 @@ use std::{
 
 stories!(
     the_server_is_confined,
+    a_crash_writes_no_memory_to_the_disk,
     term_ends_jobs_and_leaves_nothing,
     a_killed_daemon_takes_its_jobs_with_it,
     a_killed_server_is_followed_by_another_and_nobody_notices,
@@ -71,6 +72,17 @@ fn the_server_is_confined(stage: &Stage) {
     if stage.uid() == runtime_sys::process::effective_uid() || runtime_sys::process::effective_uid() == 0 {
         let environment = text(&fs::read(format!("/proc/{server}/environ")).unwrap());
         assert!(!environment.contains("HOME="), "{environment}");
+    }
+}
+
+/// The memory of launcher and server has values of variables and the key that seals them.
+fn a_crash_writes_no_memory_to_the_disk(stage: &Stage) {
+    let daemon = start(stage);
+    for pid in children(daemon.pid()).iter().map(|child| child.pid).chain([daemon.pid()]) {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+        let soft: u64 = core.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(soft <= 1, "{:?}: {core}", cmdline(pid));
     }
 }
 

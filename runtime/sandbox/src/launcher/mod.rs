@@ -53,7 +53,7 @@ use runtime_plan::{
     walls_off::WallsOff,
 };
 use runtime_sys::{
-    Error, cgroup,
+    Errno, Error, cgroup,
     clone::SingleThreaded,
     file,
     poll::{Epoll, Interest, SignalFd},
@@ -255,7 +255,19 @@ fn shed(rootful: bool) -> Result<(), LauncherError> {
         process::drop_supplementary_groups().map_err(kernel("leave the supplementary groups"))?;
     }
     let (_soft, hard) = rlimit::get(Resource::Nofile).map_err(kernel("read the limit of open files"))?;
-    rlimit::set(Resource::Nofile, hard, hard).map_err(kernel("raise the limit of open files"))
+    rlimit::set(Resource::Nofile, hard, hard).map_err(kernel("raise the limit of open files"))?;
+    leave_no_core()
+}
+
+/// We and the server hold values of variables and the key that seals them: a crash must not write them to a disk. 1 is too small for
+/// a file, and the one number that also keeps a dump from a program of the operator's (core(5), `core_pattern` with a pipe).
+fn leave_no_core() -> Result<(), LauncherError> {
+    let (_soft, hard) = rlimit::get(Resource::Core).map_err(kernel("read the limit of core files"))?;
+    match rlimit::set(Resource::Core, 1, hard.max(1)) {
+        // It is 0 and may not rise: that is as good for files.
+        Err(error) if hard == 0 && error.errno == Errno::EPERM => Ok(()),
+        other => other.map_err(kernel("lower the limit of core files")),
+    }
 }
 
 fn assemble(
