@@ -86,7 +86,12 @@ impl<T: Send> Follower<T> {
         }
         // Output may be in the log before the launcher's word of the start is here.
         if now.started.is_some() || now.end.is_some() {
-            self.tell_output(so_far).await?;
+            let wrap = self.wrap;
+            let wrap = |piece| match piece {
+                Piece::Output(chunk) => wrap(Event::Output(chunk)),
+                Piece::Gap(gap) => wrap(Event::Gap(gap)),
+            };
+            self.output.tell(so_far, &mut self.client, &self.context, wrap).await?;
         }
         if let Some(End::Finished(finished)) = &now.end {
             let finished = finished_to_wire(&self.job.record, finished);
@@ -94,30 +99,6 @@ impl<T: Send> Follower<T> {
             return Err(Over);
         }
         Ok(())
-    }
-
-    async fn tell_output(&mut self, so_far: &Written) -> Result<(), Over> {
-        loop {
-            let pieces = match self.output.next(so_far).await {
-                Ok(pieces) => pieces,
-                Err(error) => return Err(self.client.give_up(log_unavailable(&error)).await),
-            };
-            if pieces.is_empty() {
-                return Ok(());
-            }
-            for piece in pieces {
-                match piece {
-                    Piece::Output(chunk) => {
-                        let bytes = chunk.data.len();
-                        self.client.tell_output((self.wrap)(Event::Output(chunk)), bytes).await?;
-                    }
-                    Piece::Gap(gap) => self.tell(Event::Gap(gap)).await?,
-                }
-            }
-            if self.context.is_retiring() {
-                return Err(self.client.give_up(server_restarting()).await);
-            }
-        }
     }
 
     async fn tell(&mut self, event: Event) -> Result<(), Over> {
@@ -144,9 +125,4 @@ pub(super) fn no_outcome(context: &Context, now: &Progress) -> Option<Status> {
 /// What a client is told when nobody is left who leads its job.
 pub(super) fn without_end(context: &Context) -> Status {
     if context.is_retiring() { server_restarting() } else { launcher_gone() }
-}
-
-pub(super) fn log_unavailable(error: &std::io::Error) -> Status {
-    Reason::LogUnavailable
-        .status(format!("failed to read the log of the job: {error}: look at the state directory"))
 }

@@ -4,10 +4,9 @@ use super::Context;
 use super::client::{Client, Over};
 use super::convert::Piece;
 use super::errors::server_restarting;
-use super::follow::{log_unavailable, no_outcome, without_end};
+use super::follow::{no_outcome, without_end};
 use super::output::Output;
 use crate::jobs::{End, Job};
-use crate::logs::Written;
 use runtime_proto::v1::{self, stream_logs_response::Event};
 use std::sync::Arc;
 
@@ -31,7 +30,8 @@ impl LogReader {
             // In this order: an end in the record means that the log is complete.
             let now = progress.borrow_and_update().clone();
             let so_far = *written.borrow_and_update();
-            if self.tell_output(&so_far).await.is_err() {
+            let told = self.output.tell(&so_far, &mut self.client, &self.context, wrap_piece).await;
+            if told.is_err() {
                 return;
             }
             let finished = matches!(now.end, Some(End::Finished(_)));
@@ -63,30 +63,6 @@ impl LogReader {
         }
     }
 
-    async fn tell_output(&mut self, so_far: &Written) -> Result<(), Over> {
-        loop {
-            let pieces = match self.output.next(so_far).await {
-                Ok(pieces) => pieces,
-                Err(error) => return Err(self.client.give_up(log_unavailable(&error)).await),
-            };
-            if pieces.is_empty() {
-                return Ok(());
-            }
-            for piece in pieces {
-                match piece {
-                    Piece::Output(chunk) => {
-                        let bytes = chunk.data.len();
-                        self.client.tell_output(wrap(Event::Output(chunk)), bytes).await?;
-                    }
-                    Piece::Gap(gap) => self.client.tell(wrap(Event::Gap(gap))).await?,
-                }
-            }
-            if self.context.is_retiring() {
-                return Err(self.client.give_up(server_restarting()).await);
-            }
-        }
-    }
-
     async fn tell_end(&mut self, finished: bool) {
         let at = self.output.cursor();
         let end = v1::LogsEnd {
@@ -98,6 +74,13 @@ impl LogReader {
             tracing::debug!(job = %self.job.record.id, "the client has gone already");
         }
     }
+}
+
+fn wrap_piece(piece: Piece) -> v1::StreamLogsResponse {
+    wrap(match piece {
+        Piece::Output(chunk) => Event::Output(chunk),
+        Piece::Gap(gap) => Event::Gap(gap),
+    })
 }
 
 fn wrap(event: Event) -> v1::StreamLogsResponse {

@@ -3,13 +3,17 @@
 //! What is old may have to come from the disk, so it is read on a thread that may wait; the last bytes of a job that
 //! runs are in memory.
 
+use super::Context;
+use super::client::{Client, Over};
 use super::convert::{Piece, piece_to_wire};
+use super::errors::{Reason, server_restarting};
 use crate::logs::reader::{Chunk, From, Reader, Wanted};
 use crate::logs::{Stream, Written};
 use crate::metrics::Counted;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tonic::Status;
 
 /// Bytes that are read before the client gets them.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
@@ -60,6 +64,38 @@ impl Output {
         Ok(pieces)
     }
 
+    /// Tells a client of all that is new in a log that has come this far. Ends the stream when the log cannot be read, or
+    /// when another server takes over.
+    pub(super) async fn tell<T>(
+        &mut self,
+        so_far: &Written,
+        client: &mut Client<T>,
+        context: &Context,
+        wrap: impl Fn(Piece) -> T,
+    ) -> Result<(), Over> {
+        loop {
+            let pieces = match self.next(so_far).await {
+                Ok(pieces) => pieces,
+                Err(error) => return Err(client.give_up(log_unavailable(&error)).await),
+            };
+            if pieces.is_empty() {
+                return Ok(());
+            }
+            for piece in pieces {
+                match &piece {
+                    Piece::Output(chunk) => {
+                        let bytes = chunk.data.len();
+                        client.tell_output(wrap(piece), bytes).await?;
+                    }
+                    Piece::Gap(_) => client.tell(wrap(piece)).await?,
+                }
+            }
+            if context.is_retiring() {
+                return Err(client.give_up(server_restarting()).await);
+            }
+        }
+    }
+
     /// The byte of each stream that comes next.
     pub(super) fn cursor(&self) -> From {
         let Some(reader) = &self.reader else { return self.wanted.from };
@@ -79,6 +115,11 @@ impl Output {
         };
         of(Stream::Stdout, at.stdout_offset).saturating_add(of(Stream::Stderr, at.stderr_offset))
     }
+}
+
+fn log_unavailable(error: &io::Error) -> Status {
+    Reason::LogUnavailable
+        .status(format!("failed to read the log of the job: {error}: look at the state directory"))
 }
 
 /// Reads until there is enough for one turn, or no more.
