@@ -37,15 +37,12 @@ use readers::Readers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 use write::{Done, Op};
 use writer::{Request, Writer};
 
 /// Writes that wait at most; each holds one row.
 const QUEUE_MAX: usize = 16_384;
-/// How long [`Store::put_until_durable`] waits between two attempts.
-const RETRY_EVERY: Duration = Duration::from_millis(250);
 
 /// A write that is to fail, for tests and for users who ask for faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,19 +213,6 @@ impl Store {
         async move { changed(queued?.await.map_err(|_| StoreError::Closed)??) }
     }
 
-    /// The same as [`Store::put`], tried again until the disk takes it: for what must not get lost.
-    ///
-    /// # Errors
-    /// Only what no waiting mends.
-    pub async fn put_until_durable(&self, row: Row) -> Result<u64, StoreError> {
-        loop {
-            match self.put(row.clone()).await {
-                Err(error) if error.is_transient() => tokio::time::sleep(RETRY_EVERY).await,
-                answer => return answer,
-            }
-        }
-    }
-
     /// Inserts a new job, unless its org has one with its key. Check and insert are one transaction.
     ///
     /// # Errors
@@ -319,12 +303,7 @@ impl Store {
         self.readers.ask(move |connection| expiry::expirable(connection, &policy)).await
     }
 
-    /// How many jobs are in which state.
-    pub async fn counts_by_state(&self) -> Result<Counts, StoreError> {
-        self.readers.ask(read::counts).await
-    }
-
-    /// The same for each org, with the bytes of its logs.
+    /// How many jobs of each org are in which state, and the bytes of its logs.
     pub async fn tallies(&self) -> Result<Vec<OrgTally>, StoreError> {
         self.readers.ask(read::tallies).await
     }

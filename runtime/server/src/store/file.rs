@@ -109,7 +109,9 @@ fn check_header(file: &Path, unclean: bool) -> Result<(), StoreError> {
     if header.is_empty() {
         return if unclean { Err(corrupt("it is empty, but its log is not")) } else { Ok(()) };
     }
-    if header.len() < 100 { Err(corrupt("it ends within its header")) } else { Ok(()) }?;
+    if header.len() < 100 {
+        return Err(corrupt("it ends within its header"));
+    }
     if header.starts_with(MAGIC) { Ok(()) } else { Err(corrupt("it does not begin as a SQLite file does")) }
 }
 

@@ -166,17 +166,6 @@ pub(super) fn tallies(connection: &Connection) -> rusqlite::Result<Vec<OrgTally>
     Ok(tallies)
 }
 
-/// The sums of all orgs.
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
-    let sum = |sum: Counts, one: OrgTally| Counts {
-        queued: sum.queued + one.jobs.queued,
-        starting: sum.starting + one.jobs.starting,
-        running: sum.running + one.jobs.running,
-        finished: sum.finished + one.jobs.finished,
-    };
-    Ok(tallies(connection)?.into_iter().fold(Counts::default(), sum))
-}
-
 /// A number of the table `meta`, which holds none below 0.
 pub(super) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let number: i64 = connection

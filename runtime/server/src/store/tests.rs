@@ -54,6 +54,16 @@ pub(super) fn fresh() -> (tempfile::TempDir, Store) {
     (directory, store)
 }
 
+/// How many jobs of all orgs are in which state.
+pub(super) async fn counts(store: &Store) -> Counts {
+    store.tallies().await.unwrap().into_iter().fold(Counts::default(), |sum, OrgTally { jobs, .. }| Counts {
+        queued: sum.queued + jobs.queued,
+        starting: sum.starting + jobs.starting,
+        running: sum.running + jobs.running,
+        finished: sum.finished + jobs.finished,
+    })
+}
+
 /// Ids of rows.
 pub(super) fn ids(rows: &[Row]) -> Vec<String> {
     rows.iter().map(|row| row.id.clone()).collect()

@@ -3,6 +3,7 @@
 use super::*;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 fn failing(
     kind: FaultKind,
@@ -17,6 +18,14 @@ fn failing(
 async fn wait_for(store: &Store, wanted: impl FnMut(&Health) -> bool) {
     let mut health = store.watch_health();
     tokio::time::timeout(Duration::from_secs(60), health.wait_for(wanted)).await.unwrap().unwrap();
+}
+
+/// Writes as the owner of an outcome does: again and again, until the disk takes it.
+async fn put_patiently(store: &Store, row: Row) {
+    while let Err(error) = store.put(row.clone()).await {
+        assert!(error.is_transient(), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
@@ -90,12 +99,12 @@ async fn an_unwell_store_says_so_reads_on_and_recovers_without_being_asked() {
         assert_eq!(store.health(), error_of(error.to_string()));
         assert_eq!(store.get(&id(1)).await.unwrap(), Some(Row { change, ..row(1) }));
         let waiting = store.clone();
-        let patient = tokio::spawn(async move { waiting.put_until_durable(row(3)).await });
+        let patient = tokio::spawn(async move { put_patiently(&waiting, row(3)).await });
         assert_eq!(store.put(row(2)).await.unwrap_err(), error);
         assert!(!patient.is_finished());
         unwell.store(false, Ordering::Relaxed);
         wait_for(&store, |health| *health == Health::Ok).await;
-        patient.await.unwrap().unwrap();
+        patient.await.unwrap();
         assert_eq!(store.get(&id(2)).await.unwrap(), None);
     }
 }
@@ -112,7 +121,9 @@ async fn a_store_at_rest_finds_out_that_the_disk_is_well_again() {
 async fn what_waits_for_no_disk_is_told_at_once() {
     let (_directory, store) = fresh();
     let bad = Row { id: String::new(), ..row(1) };
-    assert_eq!(store.put_until_durable(bad).await, Err(StoreError::Invalid("the id")));
+    let error = store.put(bad).await.unwrap_err();
+    assert_eq!(error, StoreError::Invalid("the id"));
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]
@@ -198,7 +209,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers() {
     all_there(&store).await;
     let patient = {
         let store = store.clone();
-        tokio::spawn(async move { store.put_until_durable(large(1_000)).await })
+        tokio::spawn(async move { put_patiently(&store, large(1_000)).await })
     };
     // Whatever is free now, somebody takes it.
     let filled = std::fs::write(place.join("filler"), vec![0; 16 << 20]);
@@ -213,7 +224,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers() {
     all_there(&copy).await;
     copy.close().await;
     std::fs::remove_file(&ballast).unwrap();
-    patient.await.unwrap().unwrap();
+    patient.await.unwrap();
     wait_for(&store, |health| *health == Health::Ok).await;
     store.put(large(2_000)).await.unwrap();
     all_there(&store).await;

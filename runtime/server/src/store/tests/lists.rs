@@ -126,8 +126,7 @@ proptest! {
                 prop_assert_eq!(changed.iter().collect::<Vec<_>>(), expected);
             }
             let of = |state| u64::try_from(model.values().filter(|row| row.state == state).count()).unwrap();
-            let counts = store.counts_by_state().await.unwrap();
-            prop_assert_eq!(counts, Counts { queued: of(RowState::Queued), starting: of(RowState::Starting),
+            prop_assert_eq!(counts(&store).await, Counts { queued: of(RowState::Queued), starting: of(RowState::Starting),
                 running: of(RowState::Running), finished: of(RowState::Finished) });
             for tally in store.tallies().await.unwrap() {
                 let own = model.values().filter(|row| row.org == tally.org && row.state == RowState::Finished);
