@@ -229,7 +229,7 @@ pub struct Welcome {
     pub rules: Rules,
     /// Which launcher.
     pub launcher: LauncherId,
-    /// The how manieth server of this launcher, from 1.
+    /// The number of this server among those of its launcher, from 1.
     pub generation: u32,
     /// Seals specs that wait on disk: made anew with each launcher, and known to its servers only.
     pub seal_key: SealKey,

@@ -48,6 +48,8 @@ pub use fault::{Act, Fault};
 pub use meta::GapReason;
 pub use written::{Stall, Written};
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Bytes that are moved or read at a time, and the most in one chunk of the API.
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
@@ -98,6 +100,12 @@ impl<T> Both<T> {
             Stream::Stderr => &mut self.stderr,
         }
     }
+}
+
+/// The wall clock, in microseconds since 1970.
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An answer of the kernel, as the standard library says it.

@@ -250,7 +250,7 @@ impl Metrics {
         self.inner.refusals.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// The how manieth server of its launcher this is.
+    /// The number of this server among those of its launcher, from 1.
     pub fn generation(&self, generation: u32) {
         self.inner.generation.set(i64::from(generation));
     }

@@ -10,7 +10,7 @@ use super::meta::{self, Meta, State};
 use super::tape::{Arrived, Tape};
 use super::writer::Options;
 use super::written::{Stall, Written};
-use super::{Both, CHUNK_BYTES_MAX, Stream, from_kernel, recover, retain, segment, sync};
+use super::{Both, CHUNK_BYTES_MAX, Stream, from_kernel, now_us, recover, retain, segment, sync};
 use runtime_sys::{file, pipe, poll};
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Bytes over the limit are read and thrown away in pieces of this size.
@@ -163,12 +163,11 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Nothing),
             Err(error) => return Err(error),
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.arrived = Some(Arrived {
             stream,
             bytes: u32::try_from(bytes).map_err(io::Error::other)?,
             at: Instant::now(),
-            time_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
+            time_us: now_us(),
             sequence: self.sequence,
             interrupted: self.latest.is_some_and(|latest| latest != stream),
         });
@@ -231,11 +230,10 @@ impl Engine {
                 retain::choose_head(&self.directory, &mut state, &bytes, keep_bytes)?;
             }
             let Some(stream) = retain::victim(&self.directory, &state, &bytes)? else { return Ok(()) };
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let gap = state.gaps.of_mut(stream);
             let number = gap.until / size;
             gap.until += size;
-            gap.time_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+            gap.time_us = now_us();
             state.generation += 1;
             // First the reason, then the removal: what is missing is never unexplained.
             self.ask(Act::Meta)?;
@@ -291,10 +289,6 @@ impl Engine {
 
     pub(super) fn tell_drained(&self) {
         self.written.send_modify(|written| (written.drained, written.stalled) = (true, None));
-    }
-
-    pub(super) fn set_output_bytes_max(&mut self, output_bytes_max: u64) {
-        self.output_bytes_max = output_bytes_max;
     }
 
     pub(super) fn output_bytes_max(&self) -> u64 {

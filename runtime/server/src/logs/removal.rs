@@ -3,11 +3,10 @@
 
 use super::meta::{self, Meta, Removed, State};
 use super::written::load;
-use super::{Both, GapReason, Stream, retain, segment};
+use super::{Both, GapReason, Stream, now_us, retain, segment};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Removes the bytes of a log and leaves a note of how many there were and why they went, 4 KiB on disk: whoever reads
 /// it later gets one gap for each stream. Doing it again changes nothing.
@@ -19,10 +18,8 @@ pub fn remove(directory: &Path, reason: GapReason) -> io::Result<()> {
     let mut state = found.state.unwrap_or_else(|| State::new(found.segment_bytes()));
     if state.removed.is_none() {
         let written = load(directory)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let bytes = Both { stdout: written.stdout_bytes, stderr: written.stderr_bytes };
-        state.removed = Some(Removed { reason, time_us, bytes });
+        state.removed = Some(Removed { reason, time_us: now_us(), bytes });
         state.generation += 1;
         let file = match meta::open(directory) {
             Ok(file) => file,

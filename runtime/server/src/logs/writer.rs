@@ -96,11 +96,6 @@ impl Writer {
         Engine::resume(directory, options, written).map(Writer)
     }
 
-    /// Another limit than the one in the options, for a caller who learns it later. Before [`Writer::store`].
-    pub fn set_output_bytes_max(&mut self, output_bytes_max: u64) {
-        self.0.set_output_bytes_max(output_bytes_max);
-    }
-
     /// Stores everything until the source has ended, then waits for the disk. Above the limit it says once on `over` how
     /// much was written, and throws away the rest, so that nobody blocks on a full pipe. Dropping the future ends the log
     /// at once.
