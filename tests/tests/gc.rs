@@ -8,7 +8,7 @@ use runtime_tests::{Daemon, Stage, Who, eventually, is_alive, skip};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader},
     os::{
         fd::AsFd,
@@ -33,12 +33,17 @@ runtime_tests::stories!(
     made_up_remains_of_every_kind_are_named_and_removed,
 );
 
-/// Gives root's test a /run that nobody else sees, and a user's test nothing: it has a run directory of its own.
-fn set_apart(stage: &Stage) {
+/// Gives root's test a /run that nobody else sees; a user's test has a run directory of its own. Control groups everybody
+/// sees, so these tests take turns: as long as the answer is held.
+#[must_use]
+fn set_apart(stage: &Stage) -> File {
+    let turn = File::open(std::env::current_exe().unwrap()).unwrap();
+    eventually("it is our turn", || file::try_lock_exclusive(turn.as_fd()).unwrap());
     if stage.who() == Who::Root {
         mount::enter_own_namespace().unwrap();
         cover_run();
     }
+    turn
 }
 
 fn cover_run() {
@@ -134,7 +139,7 @@ fn kill(daemon: &mut Daemon<'_>) {
 }
 
 fn a_killed_daemons_remains_are_named_and_removed(stage: &Stage) {
-    set_apart(stage);
+    let _turn = set_apart(stage);
     let mut daemon = Daemon::start(stage, &[] as &[&str], "");
     let busy = Busy::start(&daemon);
     let name = instance(stage);
@@ -165,7 +170,7 @@ fn a_killed_daemons_remains_are_named_and_removed(stage: &Stage) {
 }
 
 fn a_living_daemon_loses_nothing(stage: &Stage) {
-    set_apart(stage);
+    let _turn = set_apart(stage);
     let daemon = Daemon::start(stage, &[] as &[&str], "");
     let _busy = Busy::start(&daemon);
     let name = instance(stage);
@@ -215,7 +220,7 @@ fn leave_as_root(directory: &Path, leftovers: &mut BTreeSet<&'static str>) -> Ch
 }
 
 fn made_up_remains_of_every_kind_are_named_and_removed(stage: &Stage) {
-    set_apart(stage);
+    let _turn = set_apart(stage);
     let run_dir = stage.run_dir();
     let directory = run_dir.join("instances").join(MADE_UP);
     fs::create_dir_all(directory.join("state/logs/7z/job-7z")).unwrap();
@@ -321,7 +326,7 @@ fn a_process_that_cannot_die_is_named_and_the_next_daemon_starts_all_the_same() 
         return skip(test, "needs the v1 freezer");
     }
     let stage = Stage::new(Who::Root, &[("runtime", env!("CARGO_BIN_EXE_runtime-under-test"))]);
-    set_apart(&stage);
+    let _turn = set_apart(&stage);
     let mut daemon = Daemon::start(&stage, &[] as &[&str], "");
     let busy = Busy::start(&daemon);
     let name = instance(&stage);
