@@ -30,10 +30,21 @@ pub struct Daemon<'a> {
 impl<'a> Daemon<'a> {
     /// Starts one and waits until it accepts. `walls_off` names walls that are down for all of its jobs.
     pub fn start<A: AsRef<OsStr>>(stage: &'a Stage, args: &[A], walls_off: &str) -> Daemon<'a> {
-        let socket = stage.home().join("api.sock");
         // The shell makes the descriptor of --ready-fd out of its stdout.
         let mut command = stage.command("/bin/sh");
-        command.args(["-c", r#"exec "$@" 3>&1 >/dev/null"#, "sh"]).arg(stage.program("runtime"));
+        command.args(["-c", r#"exec "$@" 3>&1 >/dev/null"#, "sh"]);
+        Daemon::start_by(stage, command, args, walls_off)
+    }
+
+    /// The same by a command that executes its further arguments, with what is its stdout as descriptor 3.
+    pub fn start_by<A: AsRef<OsStr>>(
+        stage: &'a Stage,
+        mut command: Command,
+        args: &[A],
+        walls_off: &str,
+    ) -> Daemon<'a> {
+        let socket = stage.home().join("api.sock");
+        command.arg(stage.program("runtime"));
         command.args(["serve", "--ready-fd", "3", "--listen"]).arg(format!("unix:{}", socket.display()));
         command.arg("--state-dir").arg(stage.home().join("state")).args(args);
         if !walls_off.is_empty() {

@@ -12,6 +12,7 @@ mod skip;
 mod stage;
 mod stories;
 mod traces;
+mod typed;
 mod typist;
 
 pub use daemon::Daemon;
@@ -21,4 +22,5 @@ pub use skip::skip;
 pub use stage::{Programs, Stage, USER_ID, Who};
 pub use stories::tell;
 pub use traces::{Traces, orphaned_cgroups, orphaned_instances};
+pub use typed::Said;
 pub use typist::Typist;

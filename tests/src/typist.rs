@@ -1,4 +1,4 @@
-//! Somebody at a terminal who runs `runtime run -i -t`: types, reads what is printed, makes the window larger.
+//! Somebody at a terminal who runs `runtime run -i -t` or `runtime attach`: types, reads what is printed, makes the window larger.
 
 use crate::{Stage, wait};
 use runtime_sys::{file, terminal};
@@ -32,7 +32,15 @@ impl Typist {
     ///
     /// # Errors
     /// Why this host has no terminals.
-    pub fn start(stage: &Stage, (rows, columns): (u16, u16), args: &[&str]) -> Result<Typist, String> {
+    pub fn start(stage: &Stage, size: (u16, u16), args: &[&str]) -> Result<Typist, String> {
+        Typist::call(stage, size, &[&["run", "--embedded", "-i", "-t"], args].concat())
+    }
+
+    /// Starts `runtime` with these arguments at such a terminal.
+    ///
+    /// # Errors
+    /// Why this host has no terminals.
+    pub fn call(stage: &Stage, (rows, columns): (u16, u16), args: &[&str]) -> Result<Typist, String> {
         let master = terminal::open_master(c"/dev/ptmx");
         let master = master.map_err(|error| format!("this host has no terminals: {error}"))?;
         let slave = terminal::open_slave(master.as_fd()).unwrap();
@@ -40,12 +48,7 @@ impl Typist {
         file::change_owner_fd(slave.as_fd(), stage.uid(), stage.uid()).unwrap();
         let end = || slave.try_clone().unwrap();
         let mut command = stage.command("setsid");
-        command.args(["--ctty", "--wait"]).arg(stage.program("runtime")).args([
-            "run",
-            "--embedded",
-            "-i",
-            "-t",
-        ]);
+        command.args(["--ctty", "--wait"]).arg(stage.program("runtime"));
         command.args(args).env("TERM", "vt100").stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().unwrap();
         // The run alone has the other end: when it is over, so is the output.
