@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../.ci/lib.sh"
 # The crates whose tests depend on the kernel, and the suites of a smoke run: what a change of the walls or of a job's life would break first. runtime_sys is the
 # unit tests of that crate, the others are files of tests/tests. A full run takes every suite.
 read -ra PACKAGES <<<"${VM_PACKAGES:-runtime-sys runtime-tests}"
-SUITES_SMOKE=(runtime_sys containment limits run)
+SUITES_SMOKE=(runtime_sys chaos containment limits outcomes run)
 # Of those, the tests that a smoke run takes: a pass, a suite and an extended regular expression a line.
 SELECTION_SMOKE=tests/vm/smoke.txt
 VIRTME_NG=1.42

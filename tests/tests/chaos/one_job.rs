@@ -142,6 +142,8 @@ fn a_killed_launcher_ends_its_jobs_and_the_next_says_so(stage: &Stage) {
     daemon.signal(SIGKILL);
     daemon.wait();
     drop(daemon);
+    // The next daemon may get the numbers of its namespaces.
+    traces.without_namespaces();
     let daemon = Daemon::start(stage, &NO_ARGS, "");
     eventually("nothing of the dead launcher is left", || traces.remaining().is_empty());
     on(async {
