@@ -13,4 +13,6 @@ pub mod gc;
 pub mod host;
 mod inside;
 pub mod launcher;
+#[cfg(test)]
+mod made_up;
 mod zygote;

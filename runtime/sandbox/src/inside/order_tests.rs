@@ -1,48 +1,12 @@
 //! How the fds of an order are told apart, and which step a fault strikes.
 
 use super::*;
-use runtime_plan::{
-    facts::{CgroupFacts, CgroupVersion, HostFacts, HostPath},
-    library::Library,
-    planner,
-    policy::Policy,
-    spec::{Spec, Terminal, UncheckedSpec, WorkspaceRequest},
-    walls_off::WallsOff,
-};
+use crate::made_up;
+use runtime_plan::spec::{Terminal, UncheckedSpec};
 
 fn order(stdin: StdinSource, terminal: bool) -> Order {
     let terminal = terminal.then(|| Terminal { rows: 24, columns: 80, term: "xterm".to_owned() });
-    let spec = Spec::check(UncheckedSpec {
-        argv: vec![b"true".to_vec()],
-        env: Vec::new(),
-        workdir: None,
-        profile: "default".to_owned(),
-        workspace: WorkspaceRequest::Scratch,
-        stdin,
-        terminal,
-        user: None,
-        group: None,
-        limits: Default::default(),
-    })
-    .unwrap();
-    let library = Library::built_in().unwrap();
-    let profile = library.profile("default").unwrap();
-    let there = |path: String| (path, HostPath::Directory { private: false });
-    let facts = HostFacts {
-        rootful: true,
-        landlock_abi: 7,
-        seccomp: true,
-        cpus: 1,
-        cgroup: CgroupFacts {
-            version: Some(CgroupVersion::V2),
-            controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
-            why_not: None,
-        },
-        paths: planner::host_paths(profile).into_iter().map(there).collect(),
-        ..HostFacts::default()
-    };
-    let plan =
-        planner::plan(&spec, profile, &Policy::built_in().unwrap(), &facts, &WallsOff::none()).unwrap();
+    let plan = made_up::plan(UncheckedSpec { stdin, terminal, ..made_up::spec() });
     Order {
         plan,
         filters: Vec::new(),

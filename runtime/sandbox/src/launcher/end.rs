@@ -24,6 +24,7 @@ const SIGCONT: i32 = 18;
 const SIGTERM: i32 = 15;
 /// signal(7).
 const SIGKILL: i32 = 9;
+
 impl Launcher {
     /// Somebody asks for the end of a job: TERM, grace, KILL, or KILL at once.
     pub fn cancel(&mut self, serial: u64, by: String, reason: String, kill: bool) {

@@ -346,12 +346,12 @@ impl Launcher {
         self.check_shutdown(now)
     }
 
-    /// Reads a file of /proc for the tree of a job.
+    /// Where the kernel tells of processes.
     pub fn proc_root() -> &'static std::path::Path {
         std::path::Path::new("/proc")
     }
 
-    /// Whether the caller's end of the lifeline says something that we do not know: only its end counts.
+    /// Whether the caller is gone. What it writes into the lifeline does not count.
     pub fn lifeline_is_closed(&self) -> bool {
         let Some(lifeline) = &self.lifeline else { return false };
         let mut byte = [0; 1];

@@ -6,7 +6,6 @@ use runtime_sys::{Errno, Error, clone::Pid, pidfd, proc};
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
 };
 
 /// Looks at the tree until a look finds nobody new; one that forks faster than this is not caught up with.
@@ -38,7 +37,7 @@ fn signal_all(job: &Job, signal: i32) -> Result<(), Error> {
 fn members(job: &Job) -> Result<BTreeSet<i32>, Error> {
     let listed = match &job.group {
         Some(group) => group.processes()?,
-        None => proc::children_of(Path::new("/proc"), job.init)?.into_iter().map(|pid| pid.0).collect(),
+        None => proc::children_of(Launcher::proc_root(), job.init)?.into_iter().map(|pid| pid.0).collect(),
     };
     Ok(listed.into_iter().filter(|pid| *pid > 0 && *pid != job.init.0).collect())
 }

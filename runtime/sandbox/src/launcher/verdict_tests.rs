@@ -1,49 +1,14 @@
 //! Each cause of an end, from fabricated evidence.
 
 use super::*;
-use runtime_plan::{
-    facts::{CgroupFacts, CgroupVersion, HostFacts, HostPath},
-    library::Library,
-    limit::LimitRequest,
-    planner,
-    policy::Policy,
-    spec::{Spec, StdinSource, UncheckedSpec, WorkspaceRequest},
-    walls_off::WallsOff,
-};
+use crate::made_up;
+use runtime_plan::{limit::LimitRequest, spec::UncheckedSpec};
 
 const MEMORY: u64 = 64 * 1024 * 1024;
 
 fn plan() -> LaunchPlan {
-    let library = Library::built_in().unwrap();
-    let profile = library.profile("default").unwrap();
-    let directory = |path| (path, HostPath::Directory { private: false });
-    let facts = HostFacts {
-        rootful: true,
-        kernel: "6.18.0".to_owned(),
-        landlock_abi: 7,
-        seccomp: true,
-        cgroup: CgroupFacts {
-            version: Some(CgroupVersion::V2),
-            controllers: ["memory", "swap", "pids", "cpu", "io"].map(str::to_owned).to_vec(),
-            why_not: None,
-        },
-        cpus: 2,
-        paths: planner::host_paths(profile).into_iter().map(directory).collect(),
-        ..HostFacts::default()
-    };
-    let spec = Spec::check(UncheckedSpec {
-        argv: vec![b"tool".to_vec(), b"x".to_vec()],
-        env: Vec::new(),
-        workdir: None,
-        profile: "default".to_owned(),
-        workspace: WorkspaceRequest::Scratch,
-        stdin: StdinSource::Empty,
-        terminal: None,
-        user: None,
-        group: None,
-        limits: LimitRequest { memory_bytes: Some(MEMORY), ..LimitRequest::default() },
-    });
-    planner::plan(&spec.unwrap(), profile, &Policy::built_in().unwrap(), &facts, &WallsOff::none()).unwrap()
+    let limits = LimitRequest { memory_bytes: Some(MEMORY), ..LimitRequest::default() };
+    made_up::plan(UncheckedSpec { limits, ..made_up::spec() })
 }
 
 fn judged(change: impl FnOnce(&mut Evidence<'_>)) -> (Outcome, Vec<LimitHit>) {

@@ -6,19 +6,15 @@ use crate::{
     launcher::upgrade::state::{
         Ended, Ending, Fd, Group, Held, Job, Lease, Origin, PathBytes, Recipe, Stdio, Times,
     },
+    made_up,
 };
 use runtime_plan::{
-    facts::{CgroupFacts, CgroupVersion, HostFacts, HostPath},
     launch::LaunchPlan,
-    library::Library,
-    limit::{LimitName, LimitRequest},
+    limit::LimitName,
     link::{JobId, LauncherId, Pipes, SealKey},
     outcome::LimitHit,
-    planner,
-    policy::Policy,
-    spec::{Spec, StdinSource, UncheckedSpec, WorkspaceRequest},
+    spec::UncheckedSpec,
     wall::Enforcement,
-    walls_off::WallsOff,
 };
 use std::{
     os::unix::ffi::OsStrExt,
@@ -26,38 +22,13 @@ use std::{
     time::Duration,
 };
 
-/// The plan of a profile, with every wall.
+/// A plan with bytes in it that are no text.
 fn plan() -> LaunchPlan {
-    let library = Library::built_in().unwrap();
-    let profile = library.profile("default").unwrap();
-    let directory = |path| (path, HostPath::Directory { private: false });
-    let facts = HostFacts {
-        rootful: true,
-        kernel: "6.18.0".to_owned(),
-        landlock_abi: 7,
-        seccomp: true,
-        cgroup: CgroupFacts {
-            version: Some(CgroupVersion::V2),
-            controllers: ["memory", "swap", "pids", "cpu", "io"].map(str::to_owned).to_vec(),
-            why_not: None,
-        },
-        cpus: 2,
-        paths: planner::host_paths(profile).into_iter().map(directory).collect(),
-        ..HostFacts::default()
-    };
-    let spec = Spec::check(UncheckedSpec {
+    made_up::plan(UncheckedSpec {
         argv: vec![b"tool".to_vec(), b"\xff\n".to_vec()],
         env: vec![(b"NAME".to_vec(), b"v\xfe".to_vec())],
-        workdir: None,
-        profile: "default".to_owned(),
-        workspace: WorkspaceRequest::Scratch,
-        stdin: StdinSource::Empty,
-        terminal: None,
-        user: None,
-        group: None,
-        limits: LimitRequest::default(),
-    });
-    planner::plan(&spec.unwrap(), profile, &Policy::built_in().unwrap(), &facts, &WallsOff::none()).unwrap()
+        ..made_up::spec()
+    })
 }
 
 /// A job at the end of its life, with everything that a job can have.
