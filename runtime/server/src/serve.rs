@@ -99,6 +99,8 @@ pub struct Open {
     metrics_listeners: Vec<TcpListener>,
     connection: Option<Connection>,
     retire: watch::Sender<bool>,
+    /// The launcher wanted the end while jobs were being taken over.
+    early: Option<Leave>,
 }
 
 impl Service {
@@ -109,7 +111,7 @@ impl Service {
     pub async fn open(self) -> Result<Open, ServeError> {
         let Service {
             parts,
-            notices,
+            mut notices,
             handovers,
             mut welcome,
             allowed,
@@ -121,7 +123,20 @@ impl Service {
         metrics.generation(welcome.generation);
         parts.store.count_with(metrics.clone());
         let registry = Registry::new(parts, &mut welcome);
-        let recovered = registry.recover(handovers).await?;
+        let mut early = None;
+        let recovered = {
+            // What the launcher says of all of us is heard meanwhile, or it would stand before the next job to take over.
+            let mut recovering = std::pin::pin!(registry.recover(handovers));
+            loop {
+                tokio::select! {
+                    recovered = &mut recovering => break recovered?,
+                    leave = watch_launcher(&mut notices, &registry), if early.is_none() => match leave {
+                        Leave::Lost(error) => return Err(ServeError::LauncherGone(error)),
+                        leave => early = Some(leave),
+                    },
+                }
+            }
+        };
         tracing::info!(
             ?recovered,
             generation = welcome.generation,
@@ -146,7 +161,7 @@ impl Service {
                 faults.crash_now();
             });
         }
-        Ok(Open { context, link, notices, allowed, listeners, metrics_listeners, connection, retire })
+        Ok(Open { context, link, notices, allowed, listeners, metrics_listeners, connection, retire, early })
     }
 }
 
@@ -156,8 +171,17 @@ impl Open {
     /// # Errors
     /// Every [`ServeError`].
     pub async fn serve(self, ready: impl FnOnce(&[String]) -> io::Result<()>) -> Result<(), ServeError> {
-        let Open { context, link, mut notices, allowed, listeners, metrics_listeners, connection, retire } =
-            self;
+        let Open {
+            context,
+            link,
+            mut notices,
+            allowed,
+            listeners,
+            metrics_listeners,
+            connection,
+            retire,
+            early,
+        } = self;
         let registry = Arc::clone(&context.registry);
         let router = router(&context)?;
         let endpoints: Vec<String> = listeners.iter().map(Listener::endpoint).collect();
@@ -188,9 +212,12 @@ impl Open {
         });
         let mut server = tokio::spawn(server);
 
-        let mut leave = tokio::select! {
-            leave = watch_launcher(&mut notices, &registry) => leave,
-            served = &mut server => return flatten(served),
+        let mut leave = match early {
+            Some(leave) => leave,
+            None => tokio::select! {
+                leave = watch_launcher(&mut notices, &registry) => leave,
+                served = &mut server => return flatten(served),
+            },
         };
         stop.send_replace(true);
         match leave {

@@ -73,14 +73,16 @@ impl Registry {
         // A removal is on disk a moment before it is noted: nobody looks in between.
         let removals = self.removals.read().await;
         let found = self.store.changes_after(change, query.clone(), limit).await?;
-        let jobs =
-            found.rows.iter().map(|row| Change { change: row.change, what: What::Job(self.job_of(row)) });
+        let mut changes = Vec::with_capacity(found.rows.len());
+        for row in found.rows {
+            changes.push(Change { change: row.change, what: What::Job(self.job_of(row).await) });
+        }
         let removed = removals
             .0
             .iter()
             .filter(|(at, record)| *at > change && *at <= found.upto && matches(query, record))
             .map(|(at, record)| Change { change: *at, what: What::Removed(record.id.to_string()) });
-        let mut changes: Vec<Change> = jobs.chain(removed).collect();
+        changes.extend(removed);
         changes.sort_by_key(|change| change.change);
         Ok(Changes { changes, upto: found.upto, more: found.more })
     }

@@ -4,7 +4,7 @@ use super::job::Job;
 use super::registry::Registry;
 use super::request::{NotDeleted, NotFound};
 use crate::logs::removal;
-use crate::store::{Found, Query, RowState, StoreError};
+use crate::store::{Found, Query, Row, RowState, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Registry {
         if let Found::One(row) = &stored
             && row.id == prefix
         {
-            return Ok(self.job_of(row));
+            return Ok(self.job_of(Row::clone(row)).await);
         }
         // A job may be in both, or not yet in the store.
         let mut ids: BTreeSet<String> = live.iter().map(|job| job.id().to_string()).collect();
@@ -48,7 +48,7 @@ impl Registry {
         }
         match (live.into_iter().next(), stored) {
             (Some(job), _) => Ok(job),
-            (None, Found::One(row)) => Ok(self.job_of(&row)),
+            (None, Found::One(row)) => Ok(self.job_of(*row).await),
             (None, _) => Err(NotFound::Unknown),
         }
     }
@@ -60,7 +60,11 @@ impl Registry {
     pub async fn list(&self, query: Query) -> Result<Vec<Arc<Job>>, StoreError> {
         self.settle().await;
         let rows = self.store.list(query).await?;
-        Ok(rows.iter().map(|row| self.job_of(row)).collect())
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            jobs.push(self.job_of(row).await);
+        }
+        Ok(jobs)
     }
 
     /// Removes the record and the output of a job that is over.

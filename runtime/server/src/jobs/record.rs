@@ -43,6 +43,8 @@ pub struct JobRecord {
     pub key: Option<String>,
     /// Names the request under the key; all zero without a key.
     pub digest: [u8; 32],
+    /// Instance of the launcher under which it was taken.
+    pub taken_under: String,
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Whether clients can feed it.
@@ -55,6 +57,13 @@ pub struct JobRecord {
     pub keep: Keep,
     /// Bytes of output that stay on disk; all without.
     pub keep_output_bytes: Option<u64>,
+}
+
+/// What the registry knows about a request that it takes.
+pub(super) struct Taken {
+    pub(super) profile_digest: String,
+    pub(super) digest: [u8; 32],
+    pub(super) taken_under: String,
 }
 
 /// The command runs, or ran.
@@ -136,7 +145,7 @@ impl JobRecord {
         request: &super::Request,
         submitted: bool,
         created_us: u64,
-        profile_digest: String,
+        Taken { profile_digest, digest, taken_under }: Taken,
     ) -> JobRecord {
         let spec = &request.spec;
         JobRecord {
@@ -150,7 +159,8 @@ impl JobRecord {
             priority: request.priority,
             created_us,
             key: request.key.clone(),
-            digest: request.key.as_ref().map_or([0; 32], |_| request.digest()),
+            digest,
+            taken_under,
             terminal: spec.terminal.is_some(),
             stdin: takes_stdin(spec),
             submitted,
@@ -174,6 +184,7 @@ impl JobRecord {
             created_us: 0,
             key: None,
             digest: [0; 32],
+            taken_under: String::new(),
             terminal: false,
             stdin: false,
             submitted: true,
@@ -285,6 +296,7 @@ mod tests {
             labels: (0..64).map(|n| (format!("{n:063}"), "v".repeat(255))).collect(),
             key: Some("k".repeat(128)),
             profile_digest: "d".repeat(64),
+            taken_under: "i".repeat(16),
             org: "o".repeat(64),
             keep_output_bytes: Some(u64::MAX),
             ..JobRecord::unreadable(id)

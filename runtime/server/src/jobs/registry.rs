@@ -5,7 +5,7 @@
 use super::changes::Removals;
 use super::job::{Ends, Job};
 use super::queue::{Bounds, Queue};
-use super::record::{JobRecord, Stored};
+use super::record::{self, JobRecord, Stored};
 use super::request::{NotTaken, Request, Taken};
 use super::seal::Seal;
 use super::serving::{Serving, Trouble};
@@ -176,7 +176,7 @@ impl Registry {
             // Known requests are answered whatever state this server is in.
             let known = self.store.by_key(&request.org, key).await.map_err(NotTaken::Store)?;
             match known {
-                Some(row) if row.spec_digest == request.digest() => return Ok(self.known(&row)),
+                Some(row) if self.is_same(&request, &row) => return Ok(self.known(row).await),
                 Some(row) => return Err(NotTaken::KeyConflict { job_id: row.id }),
                 None => {}
             }
@@ -209,7 +209,7 @@ impl Registry {
         }
         match answer.map_err(NotTaken::Store)? {
             Submitted::New(_) => {}
-            Submitted::Existing(row) => return Ok(self.known(&row)),
+            Submitted::Existing(row) => return Ok(self.known(*row).await),
             Submitted::Conflict(job_id) => return Err(NotTaken::KeyConflict { job_id }),
         }
         if submitted {
@@ -248,7 +248,10 @@ impl Registry {
             let Bounds { running_max, queued_max, .. } = inner.queue.bounds();
             return Err(NotTaken::QueueFull { running_max, queued_max });
         }
-        let record = JobRecord::new(id, request, submitted, self.faults.now_us(), profile_digest);
+        let digest = request.key.as_ref().map_or([0; 32], |_| request.digest(&self.seal));
+        let taken_under = self.launcher.instance.clone();
+        let taken = record::Taken { profile_digest, digest, taken_under };
+        let record = JobRecord::new(id, request, submitted, self.faults.now_us(), taken);
         let stored = Stored::new(Arc::new(record));
         let (job, ends) = self.enter(&mut inner, &stored, State::Queued);
         let turn = self.wait_for_turn(&mut inner, &stored.record);
@@ -343,17 +346,34 @@ impl Registry {
     }
 
     /// A job of an earlier request.
-    fn known(&self, row: &Row) -> Taken {
-        let job = self.job_of(row);
+    async fn known(&self, row: Row) -> Taken {
+        let job = self.job_of(row).await;
         Taken { presence: job.attend(), job, known: true }
     }
 
+    /// Whether the row is of the same request.
+    fn is_same(&self, request: &Request, row: &Row) -> bool {
+        let taken_under = Stored::decode(&row.record).map(|stored| stored.record.taken_under.clone());
+        let same_launcher = taken_under.is_ok_and(|instance| instance == self.launcher.instance);
+        request.is_same(&row.spec_digest, same_launcher, &self.seal)
+    }
+
     /// The job of a row: the live one when there is one.
-    pub(super) fn job_of(&self, row: &Row) -> Arc<Job> {
-        if let Some(job) = self.lock().live.get(&row.id) {
-            return Arc::clone(job);
+    pub(super) async fn job_of(&self, row: Row) -> Arc<Job> {
+        if let Some(job) = self.live(&row.id) {
+            return job;
         }
-        Arc::new(Job::past(&stored_of(row), self.place.of(&row.id)))
+        // It may have ended since the row was read.
+        let again = match row.state {
+            RowState::Finished => None,
+            _ => self.store.get(&row.id).await.ok().flatten(),
+        };
+        let row = again.unwrap_or(row);
+        Arc::new(Job::past(&stored_of(&row), self.place.of(&row.id)))
+    }
+
+    fn live(&self, id: &str) -> Option<Arc<Job>> {
+        self.lock().live.get(id).cloned()
     }
 
     /// The row of a job as it is now.

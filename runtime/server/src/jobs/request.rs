@@ -1,12 +1,14 @@
 //! What is asked of the registry, and how it refuses.
 
 use super::job::{Job, Presence};
+use super::seal::Seal;
 use crate::store::StoreError;
-use runtime_plan::spec::Spec;
+use runtime_plan::spec::{Spec, UncheckedSpec};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// A job that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +32,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// SHA-256 of all that makes two requests under one key the same. What happens on a disconnect is not among it: Run and
-    /// Submit with one key are one job.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    /// What makes two requests under one key the same, in two halves: a digest of everything but the values of variables, and
+    /// one of the values that nobody can compare guesses with who has not the launcher's key. What happens on a disconnect is
+    /// not among it: Run and Submit with one key are one job.
+    pub(super) fn digest(&self, seal: &Seal) -> [u8; 32] {
         let Request { spec, labels, org, priority, on_disconnect: _, keep, keep_output_bytes, key } = self;
-        let whole = (spec, labels, org, priority, keep, keep_output_bytes, key);
+        let mut plain = UncheckedSpec::from(spec.clone());
+        let values: Vec<Zeroizing<Vec<u8>>> =
+            plain.env.iter_mut().map(|(_, value)| Zeroizing::new(std::mem::take(value))).collect();
+        let whole = (plain, labels, org, priority, keep, keep_output_bytes, key);
         let mut hasher = Sha256::new();
         hasher.update(b"request\0");
         match postcard::to_stdvec(&whole) {
@@ -42,9 +48,22 @@ impl Request {
             // Postcard fails on sequences without a length only, and there are none.
             Err(error) => hasher.update(error.to_string().as_bytes()),
         }
-        hasher.finalize().into()
+        let mut digest: [u8; 32] = hasher.finalize().into();
+        digest[PLAIN_BYTES..].copy_from_slice(&seal.mark(values.iter().map(|value| value.as_slice())));
+        digest
+    }
+
+    /// Whether a digest that was made under this launcher, or under another one, is of the same request. Values cannot be
+    /// compared once the launcher that knew the key is gone.
+    pub(super) fn is_same(&self, digest: &[u8; 32], same_launcher: bool, seal: &Seal) -> bool {
+        let mine = self.digest(seal);
+        let compared = if same_launcher { mine.len() } else { PLAIN_BYTES };
+        mine[..compared] == digest[..compared]
     }
 }
+
+/// Bytes of a request's digest that are of everything but the values of variables.
+const PLAIN_BYTES: usize = 16;
 
 /// What happens to a job when its last client has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,4 +139,33 @@ pub enum NotDeleted {
     NotFinished,
     /// The store cannot do it.
     Store(StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime_plan::link::SealKey;
+
+    fn with_value(value: &str) -> Request {
+        let request = crate::tests::harness::request("true");
+        let env = vec![(b"PIN".to_vec(), value.as_bytes().to_vec())];
+        let spec = Spec::check(UncheckedSpec { env, ..request.spec.clone().into() }).unwrap();
+        Request { spec, key: Some("k".to_owned()), ..request }
+    }
+
+    #[test]
+    fn another_value_is_another_request_and_no_guess_can_be_tried_without_the_key() {
+        let (seal, other) = (Seal::take(&mut SealKey([7; 32])), Seal::take(&mut SealKey([8; 32])));
+        let digest = with_value("1234").digest(&seal);
+        assert!(with_value("1234").is_same(&digest, true, &seal));
+        assert!(!with_value("1235").is_same(&digest, true, &seal));
+        // Who has the digest and no key cannot tell the two apart, and neither can the next launcher.
+        assert_eq!(digest[..PLAIN_BYTES], with_value("1235").digest(&other)[..PLAIN_BYTES]);
+        assert_ne!(digest[PLAIN_BYTES..], with_value("1234").digest(&other)[PLAIN_BYTES..]);
+        assert!(with_value("1235").is_same(&digest, false, &other));
+        let named = Request { priority: 1, ..with_value("1234") };
+        assert!(!named.is_same(&digest, false, &other));
+        let attached = Request { on_disconnect: OnDisconnect::Continue, ..with_value("1234") };
+        assert!(attached.is_same(&digest, true, &seal));
+    }
 }

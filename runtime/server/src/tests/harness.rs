@@ -329,7 +329,7 @@ pub(crate) struct World {
     pub(crate) context: Arc<Context>,
     pub(crate) server: tokio::task::JoinHandle<Result<(), ServeError>>,
     pub(crate) place: tempfile::TempDir,
-    /// Which ends the server acknowledged before it was ready.
+    /// What the server said before it was ready.
     pub(crate) before: Vec<ToLauncher>,
     pub(crate) runtime: OwnRuntime,
 }
@@ -441,11 +441,13 @@ async fn serve(launcher: Launcher, ours: OwnedFd, plan: Plan) -> World {
     let (context, server) = opened.await.unwrap();
     let mut before = Vec::new();
     loop {
-        match launcher.recv().await {
+        match launcher.recv_or_end().await.expect("the server is there") {
             ToLauncher::Ready => break,
-            over @ ToLauncher::Acknowledge { .. } => before.push(over),
-            // A job that waited may be started before that; the test reads of it in its turn.
-            other => launcher.unread.lock().unwrap().push_back(other),
+            // The test reads of it in its turn, too.
+            other => {
+                before.push(other.clone());
+                launcher.unread.lock().unwrap().push_back(other);
+            }
         }
     }
     let channel = channel(client_end).await;

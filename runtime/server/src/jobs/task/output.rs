@@ -39,6 +39,8 @@ pub(super) struct Output {
     /// A size from before there was a terminal.
     size: Option<(u16, u16)>,
     drain_until: Option<Instant>,
+    /// How far the log was when it was last looked whether it still grows.
+    drained_bytes: u64,
     idle: Option<Idle>,
     /// Why bytes are missing.
     pub(super) cut: Option<String>,
@@ -68,6 +70,7 @@ impl Output {
             master: None,
             size: None,
             drain_until: None,
+            drained_bytes: 0,
             idle: None,
             cut: None,
         }
@@ -220,6 +223,7 @@ impl Task {
         // Without a start there is no terminal.
         self.output.coming = None;
         self.output.idle = None;
+        self.output.drained_bytes = self.output.written.borrow().bytes();
         self.output.drain_until = Some(Instant::now() + DRAIN_MAX);
     }
 
@@ -265,8 +269,11 @@ impl Task {
 
     pub(super) fn stop_draining(&mut self) {
         self.output.drain_until = None;
-        if self.output.written.borrow().stalled.is_some() {
-            // Not the job's fault: its bytes wait in the pipe until there is space.
+        let written = *self.output.written.borrow();
+        let grows = written.bytes() != self.output.drained_bytes;
+        if grows || written.stalled.is_some() {
+            // A slow or full disk is not the job's fault: its bytes wait in the pipe.
+            self.output.drained_bytes = written.bytes();
             self.output.drain_until = Some(Instant::now() + DRAIN_MAX);
             return;
         }
