@@ -7,7 +7,7 @@ use crate::session::Record;
 use crate::text;
 
 /// SIGPIPE: what a shell user sees of a program whose reader went away (128+13 is 141).
-const SIGPIPE: i32 = 13;
+pub const SIGPIPE: i32 = 13;
 
 /// The end of `run` or `attach`.
 #[derive(Debug, PartialEq, Eq)]

@@ -97,7 +97,10 @@ impl Line {
             sleep_until(self.next).await;
             let (Some(dial), Some(patience)) = (&self.dial, &mut self.patience) else { return Ok(()) };
             if patience.is_to_be_told(Instant::now()) {
-                output::complain("runtime: the connection to the daemon is lost; trying again for a minute");
+                let seconds = patience.longest.as_secs();
+                output::complain(&format!(
+                    "runtime: the connection to the daemon is lost; trying again for {seconds} s"
+                ));
             }
             let failure = match timeout(ATTEMPT, dial()).await {
                 Ok(Ok(channel)) => {

@@ -10,18 +10,16 @@ use std::time::SystemTime;
 use tonic::{Status, Streaming};
 
 use crate::args::{Global, LogsArgs};
-use crate::error::{Error, STATUS_OURS, status_of_signal};
+use crate::error::{Error, status_of_signal};
 use crate::screen::Look;
 use crate::session::{Line, is_broken};
 use crate::signals::Signals;
 use crate::stdio::WriteFailure;
 use crate::text::when;
+use crate::verdict::SIGPIPE;
 use crate::{client, request};
 use print::Printer;
 use resume::Window;
-
-/// A reader that went away: what a shell user sees (128+SIGPIPE).
-const SIGPIPE: i32 = 13;
 
 /// Prints the output.
 pub fn logs(global: Global, args: LogsArgs) -> Result<u8, Error> {
@@ -126,7 +124,7 @@ async fn one_stream(
 fn status_of(written: Result<(), WriteFailure>) -> Result<u8, Error> {
     match written {
         Ok(()) => Ok(0),
-        Err(WriteFailure::ReaderGone) => Ok(u8::try_from(128 + SIGPIPE).unwrap_or(STATUS_OURS)),
+        Err(WriteFailure::ReaderGone) => Ok(status_of_signal(SIGPIPE)),
         Err(WriteFailure::Failed(error)) => Err(error),
     }
 }
