@@ -103,7 +103,10 @@ fn find(path: &Path) -> Result<OwnedFd, Error> {
 
 /// The launcher's directory, in which it notes what became of an upgrade.
 fn instance(name: &str) -> Result<PathBuf, Error> {
-    let instance = places::run_dir().join("instances").join(name);
+    let run_dir = places::run_dir();
+    // A note is removed there: not where another user leads us.
+    places::has_run_dir(&run_dir).map_err(|error| Error::Launcher { text: error.to_string() })?;
+    let instance = run_dir.join("instances").join(name);
     if name.is_empty() || !instance.is_dir() {
         return Err(Error::Launcher {
             text: format!("{} is not there: upgrade a daemon as the user that runs it", instance.display()),

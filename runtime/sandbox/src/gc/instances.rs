@@ -42,7 +42,9 @@ pub fn find(view: &View<'_>, found: &mut Found) -> Known {
     };
     let mut with_directory = BTreeSet::new();
     for path in directories(&view.run_dir.join("instances"), found) {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name));
+        // Nothing else is a launcher's, and nothing that a link leads to.
+        let Some(name) = name.map(str::to_owned).filter(|_| is_directory(&path)) else { continue };
         with_directory.insert(name.clone());
         match look(&path) {
             Ok(Seen::Living) => known.living.extend(found.check(Owns::read(&path))),
@@ -96,6 +98,10 @@ fn look(path: &Path) -> Result<Seen, PlaceError> {
         }
     }
     Ok(Seen::Dead(None))
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 fn is_name(name: &str) -> bool {

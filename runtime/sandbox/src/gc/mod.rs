@@ -137,9 +137,11 @@ pub fn sweep(run_dir: &Path, groups: &cgroup::Facts) -> Swept {
 /// Looks for what dead launchers left, as `runtime gc` does it, and removes it when `removes` says so.
 ///
 /// # Errors
-/// When the host's control groups cannot be read. What cannot be looked at is in [`Found::errors`].
+/// When the run directory is another user's, for it could lead into our own files, or the host's control groups cannot be
+/// read. What cannot be looked at is in [`Found::errors`].
 pub fn collect(removes: bool) -> Result<Found, LauncherError> {
     let (run_dir, groups) = (places::run_dir(), settings::discover_cgroups()?);
+    places::has_run_dir(&run_dir)?;
     let view = View { run_dir: &run_dir, groups: &groups, host: HostRoot::default(), thorough: true };
     let mut found = find::find(&view);
     if removes {

@@ -296,3 +296,17 @@ fn a_sweep_says_which_launchers_are_gone_and_what_is_stuck() {
     assert!(swept.failed[0].starts_with("cgroup "), "{:?}", swept.failed);
     living.remove().unwrap();
 }
+
+#[test]
+fn what_is_no_launchers_directory_stays_whatever_stands_among_them() {
+    let host = Host::new();
+    let (name, outside) = (host.dead(), tempfile::tempdir().unwrap());
+    fs::write(outside.path().join("precious"), "x").unwrap();
+    let letters = host.instance("Documents");
+    fs::create_dir(&letters).unwrap();
+    let link = host.instance("00000000feedbeef");
+    std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+    let found = host.remove();
+    assert!(found.leftovers.iter().all(|it| it.instance.as_ref() == Some(&name)), "{found:?}");
+    assert!(letters.exists() && link.is_symlink() && outside.path().join("precious").exists());
+}

@@ -89,12 +89,24 @@ pub fn make_run_dir(path: &Path) -> Result<(), PlaceError> {
         make_directory(path, mode)?;
         fs::symlink_metadata(path).map(Some).map_err(io_error("look at", path))
     })?;
+    check_owner(path, &metadata)
+}
+
+/// Whether there is a run directory, for who only looks: one of another user could lead anywhere, and nothing in it is ours.
+///
+/// # Errors
+/// It is not ours, or others may write to it.
+pub fn has_run_dir(path: &Path) -> Result<bool, PlaceError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => check_owner(path, &found.map_err(io_error("look at", path))?).map(|()| true),
+    }
+}
+
+fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), PlaceError> {
     let ours =
         metadata.is_dir() && metadata.uid() == process::effective_uid() && metadata.mode() & 0o022 == 0;
-    if !ours {
-        return Err(PlaceError::Foreign { path: path.to_owned(), uid: metadata.uid() });
-    }
-    Ok(())
+    if ours { Ok(()) } else { Err(PlaceError::Foreign { path: path.to_owned(), uid: metadata.uid() }) }
 }
 
 /// How often something is made again that others took away. One of them has to end between two of our calls each time.

@@ -111,3 +111,24 @@ fn a_sweep_does_not_get_into_the_way_of_launchers_that_come_and_go() {
         sweeper.join().unwrap();
     });
 }
+
+#[test]
+fn a_run_directory_that_another_user_made_is_not_looked_into() {
+    let place = tempfile::tempdir().unwrap();
+    let (run_dir, link) = (place.path().join("run"), place.path().join("link"));
+    assert!(!has_run_dir(&run_dir).unwrap());
+    fs::create_dir(&run_dir).unwrap();
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(has_run_dir(&run_dir).unwrap());
+    std::os::unix::fs::symlink(&run_dir, &link).unwrap();
+    assert!(matches!(has_run_dir(&link), Err(PlaceError::Foreign { .. })));
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o775)).unwrap();
+    assert!(matches!(has_run_dir(&run_dir), Err(PlaceError::Foreign { .. })));
+    if process::effective_uid() != 0 {
+        println!("SKIP: needs root");
+        return;
+    }
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(&run_dir, Some(1), Some(1)).unwrap();
+    assert!(matches!(has_run_dir(&run_dir), Err(PlaceError::Foreign { uid: 1, .. })));
+}
