@@ -76,19 +76,15 @@ pub enum StoreFailure {
     Broken,
 }
 
-/// Why output is kept no longer.
+/// Why output is kept no longer. Output that goes with its record leaves no gap, and damage is seen by readers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapCause {
     /// The job's own bound.
     JobCap,
     /// The org's bound.
     OrgCap,
-    /// Its age.
-    Age,
     /// The job asked for it.
     NotKept,
-    /// A power cut or a damaged disk.
-    Damaged,
 }
 
 /// All numbers of one server.
@@ -383,16 +379,13 @@ impl StoreFailure {
 }
 
 impl GapCause {
-    const ALL: [GapCause; 5] =
-        [GapCause::JobCap, GapCause::OrgCap, GapCause::Age, GapCause::NotKept, GapCause::Damaged];
+    const ALL: [GapCause; 3] = [GapCause::JobCap, GapCause::OrgCap, GapCause::NotKept];
 
     const fn word(self) -> &'static str {
         match self {
             GapCause::JobCap => "job_cap",
             GapCause::OrgCap => "org_cap",
-            GapCause::Age => "age",
             GapCause::NotKept => "not_kept",
-            GapCause::Damaged => "damaged",
         }
     }
 }

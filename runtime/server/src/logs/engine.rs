@@ -240,6 +240,11 @@ impl Engine {
             state.save(&self.meta)?;
             self.state = state;
             self.doomed = Some((stream, number));
+            // Nobody has to be woken for it.
+            self.written.send_if_modified(|written| {
+                written.capped_bytes += size;
+                false
+            });
             self.remove_doomed()?;
         }
         Ok(())

@@ -16,6 +16,8 @@ pub struct Written {
     pub stdout_bytes: u64,
     /// Bytes of stderr, removed ones included.
     pub stderr_bytes: u64,
+    /// Bytes that this writer removed to keep the log under its own cap.
+    pub capped_bytes: u64,
     /// When the last byte came from the job, stored or not; `None` before the first that this writer saw.
     pub last_byte: Option<Instant>,
     /// Why bytes wait in the pipe at this moment. It goes away by itself when there is space.

@@ -5,6 +5,7 @@ use crate::jobs::record::Finished;
 use crate::jobs::request::Keep;
 use crate::jobs::retention;
 use crate::logs::{Written, removal};
+use crate::metrics::GapCause;
 use crate::store::{RowState, StoreError};
 use runtime_plan::fault::CrashStep;
 use runtime_plan::link::ToLauncher;
@@ -20,6 +21,9 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// What went wrong while cleaning up: so many of it are kept, and so many bytes of each.
 const ERRORS_MAX: usize = 16;
 const ERROR_BYTES_MAX: usize = 1_024;
+
+/// What a report says of output that the disk did not confirm.
+const SYNC_FAILED: &str = "the disk did not confirm some output: a power cut may take it";
 
 /// How a job ended.
 pub(super) struct Report {
@@ -66,9 +70,10 @@ impl Task {
             let queued_until_us = self.stored.asked_us.unwrap_or(time_us);
             let queue_us = queued_until_us.saturating_sub(self.job.record.created_us);
             report.usage.queue_us.get_or_insert(queue_us);
-            report.cleanup_errors.extend(self.output.cut.take());
-            bound(&mut report.cleanup_errors);
             let so_far = *self.output.written.borrow();
+            report.cleanup_errors.extend(self.output.cut.take());
+            report.cleanup_errors.extend(so_far.sync_failed.then(|| SYNC_FAILED.to_owned()));
+            bound(&mut report.cleanup_errors);
             let (stdout_bytes, stderr_bytes) = (so_far.stdout_bytes, so_far.stderr_bytes);
             self.stored.finished =
                 Some(Finished { time_us, report, enforcement, stdout_bytes, stderr_bytes });
@@ -117,6 +122,9 @@ impl Task {
         }
         let written = *self.output.written.borrow();
         self.registry.metrics.output_bytes(written.bytes());
+        if written.capped_bytes > 0 {
+            self.registry.metrics.gap(GapCause::JobCap, written.capped_bytes);
+        }
         self.registry.metrics.job_finished(&finished.report.outcome, &finished.report.usage);
         if self.job.record.keep == Keep::Record {
             tokio::spawn(retention::drop_log_later(

@@ -19,6 +19,7 @@ fn of_one_stream_the_first_quarter_and_the_tail_are_kept() {
     let [gap] = gaps[..] else { panic!("{gaps:?}") };
     assert_eq!((gap.stream, gap.offset, gap.reason), (Stream::Stdout, KEEP / 4, GapReason::JobCap));
     assert!(gap.time_us > 0);
+    assert_eq!(desk.written().capped_bytes, gap.length, "what was removed is counted");
     let kept = desk.written().stdout_bytes - gap.length;
     // All but a segment that is not full yet, and the one for which room was made.
     assert!((KEEP - 512..=KEEP).contains(&kept), "{kept}");
