@@ -82,6 +82,8 @@ impl Registry {
         self: &Arc<Self>,
         mut handovers: mpsc::UnboundedReceiver<Handover>,
     ) -> Result<Recovered, RecoverError> {
+        // First, so that nothing that waits is started.
+        self.resume_drain();
         let rows = self.store.unfinished().await?;
         let mut rows: HashMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         let mut recovered = Recovered::default();

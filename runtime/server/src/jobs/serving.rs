@@ -7,6 +7,7 @@ use super::state::State;
 use crate::faults::Faults;
 use crate::logs::Stall;
 use crate::store::{Health, StoreError};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,6 +17,18 @@ use tokio::sync::watch;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long jobs that nobody waits for may take to say that they wait on disk.
 const POSTPONE_MAX: Duration = Duration::from_secs(2);
+
+/// Says in the state directory that a drain goes on.
+const DRAIN_FILE: &str = "store.sqlite.drain";
+
+/// What is in that file.
+#[derive(Serialize, Deserialize)]
+struct DrainNote {
+    /// Of the launcher: its end is the end of the drain.
+    instance: String,
+    /// The deadline, in microseconds since 1970 of the real clock.
+    until_us: Option<u64>,
+}
 
 /// How the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +79,42 @@ impl Registry {
         self.serving.subscribe()
     }
 
-    /// Takes no new jobs and starts none that waits; those that run finish. What runs after the deadline is cancelled.
+    /// Takes no new jobs and starts none that waits; those that run finish. What runs after the deadline is cancelled. It goes
+    /// on in the next server of this launcher.
     pub fn drain(self: &Arc<Self>, deadline: Option<Duration>) {
+        let until_us = deadline.map(|deadline| {
+            Faults::default().now_us().saturating_add(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX))
+        });
+        let noted = postcard::to_stdvec(&DrainNote { instance: self.launcher.instance.clone(), until_us })
+            .map_err(std::io::Error::other)
+            .and_then(|note| std::fs::write(self.state_dir.join(DRAIN_FILE), note));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "failed to note the drain: a server that follows a crash will take jobs again");
+        }
+        self.start_drain(deadline);
+    }
+
+    /// Goes on with the drain of an earlier server of this launcher; that of an earlier launcher is over.
+    pub(super) fn resume_drain(self: &Arc<Self>) {
+        let Ok(bytes) = std::fs::read(self.state_dir.join(DRAIN_FILE)) else { return };
+        match postcard::from_bytes::<DrainNote>(&bytes) {
+            Ok(note) if note.instance == self.launcher.instance => {
+                let left = |until_us: u64| until_us.saturating_sub(Faults::default().now_us());
+                self.start_drain(note.until_us.map(left).map(Duration::from_micros));
+            }
+            Ok(_) | Err(_) => self.forget_drain(),
+        }
+    }
+
+    fn forget_drain(&self) {
+        if let Err(error) = std::fs::remove_file(self.state_dir.join(DRAIN_FILE))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "failed to remove the note of a drain");
+        }
+    }
+
+    fn start_drain(self: &Arc<Self>, deadline: Option<Duration>) {
         let mut drain = 0;
         self.review(|inner| {
             inner.draining = true;
@@ -87,6 +134,7 @@ impl Registry {
 
     /// Takes jobs again.
     pub fn undo_drain(&self) {
+        self.forget_drain();
         self.review(|inner| {
             inner.draining = false;
             inner.drains += 1;

@@ -248,6 +248,8 @@ async fn a_run_that_no_disk_has_seen_is_adopted_from_what_the_launcher_kept() {
     let (_run, job, ends) = first
         .running(v1::JobSpec { labels: [("a".to_owned(), "b".to_owned())].into(), ..spec("true") }, 1)
         .await;
+    // A list waits for the disk: the record is there, and can be taken away.
+    first.client.clone().list(v1::ListRequest::default()).await.unwrap();
     let crashed = first.crash().await;
     // As if the record had not been written before the crash.
     let store =
@@ -544,4 +546,24 @@ async fn a_launcher_that_starts_nothing_any_more_leaves_no_run_behind_and_keeps_
     let left = store.unwrap().unfinished().await.unwrap();
     assert_eq!(left.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [promised]);
     assert_eq!(left[0].state, crate::store::RowState::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_goes_on_in_the_next_server_and_ends_with_its_launcher() {
+    let first = world().await;
+    let (_run, job, _ends) = first.running(spec("sleep"), 1).await;
+    let drain = std::time::Duration::from_secs(3_600);
+    first.registry.drain(Some(drain));
+    first.registry.drain(Some(std::time::Duration::from_millis(300)));
+    let second = first.crash().await.restart().await;
+    let refused = second.call(start_message(spec("new"))).await.unwrap_err();
+    assert_eq!(reason(&refused), "DRAINING");
+    match second.launcher.recv().await {
+        ToLauncher::Cancel { job: over, by, .. } => assert_eq!((over, by.as_str()), (job, "drain")),
+        other => panic!("no cancel: {other:?}"),
+    }
+    let crashed = second.crash().await;
+    crashed.launcher.die("boot");
+    let third = crashed.restart().await;
+    submit(&third, spec("again"), "").await.unwrap();
 }
