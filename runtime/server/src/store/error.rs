@@ -26,8 +26,9 @@ pub enum StoreError {
     Locked,
     /// The file is damaged.
     #[error(
-        "{file} is damaged ({detail}): put back a copy of it; or move store.sqlite, store.sqlite-wal and store.sqlite-shm elsewhere \
-         and start again without the records of earlier jobs (their output stays in logs/)"
+        "{file} is damaged ({detail}): copy logs/ elsewhere first, for a start removes output without a record; then put back a \
+         copy of the file, or move store.sqlite, store.sqlite-wal and store.sqlite-shm elsewhere and start again without \
+         the records of earlier jobs"
     )]
     Corrupt {
         /// Which file.
