@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn the_servers_uid_stays_with_the_directory() {
         if process::effective_uid() != 0 {
-            println!("SKIP: needs root");
+            println!("SKIP {}: needs root", std::thread::current().name().unwrap_or_default());
             return;
         }
         let (place, run_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

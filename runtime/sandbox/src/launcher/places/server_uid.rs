@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_directory_changes_hands_with_its_files_and_nothing_else() {
         if process::effective_uid() != 0 {
-            println!("SKIP: needs root");
+            println!("SKIP {}: needs root", std::thread::current().name().unwrap_or_default());
             return;
         }
         let place = tempfile::tempdir().unwrap();
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_root_restored_becomes_the_servers_but_for_files_with_a_second_name() {
         if process::effective_uid() != 0 {
-            println!("SKIP: needs root");
+            println!("SKIP {}: needs root", std::thread::current().name().unwrap_or_default());
             return;
         }
         let place = tempfile::tempdir().unwrap();

@@ -125,7 +125,7 @@ fn a_run_directory_that_another_user_made_is_not_looked_into() {
     fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o775)).unwrap();
     assert!(matches!(has_run_dir(&run_dir), Err(PlaceError::Foreign { .. })));
     if process::effective_uid() != 0 {
-        println!("SKIP: needs root");
+        println!("SKIP {}: needs root", std::thread::current().name().unwrap_or_default());
         return;
     }
     fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o755)).unwrap();
