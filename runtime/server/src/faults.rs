@@ -27,6 +27,8 @@ struct Plan {
     space: PathBuf,
     /// Bytes of output that were stored so far.
     stored: AtomicU64,
+    /// Whether output was refused: what is left of the room is too small for it, and nothing else fits either.
+    full: AtomicBool,
     /// Writes of the store so far.
     writes: AtomicU64,
     jumped: AtomicBool,
@@ -64,6 +66,7 @@ impl Faults {
             faults,
             space: state_dir.join(SPACE_FILE),
             stored: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             writes: AtomicU64::new(0),
             jumped: AtomicBool::new(false),
             crash,
@@ -184,8 +187,13 @@ impl Faults {
             Fault::DiskFullAfter(bytes) => Some(*bytes),
             _ => None,
         });
-        let full = room.is_some_and(|room| plan.stored.load(Ordering::Relaxed) + bytes > room);
-        if full && !plan.space.exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        let full = plan.full.load(Ordering::Relaxed)
+            || room.is_some_and(|room| plan.stored.load(Ordering::Relaxed) + bytes > room);
+        if !full || plan.space.exists() {
+            return Ok(());
+        }
+        plan.full.store(true, Ordering::Relaxed);
+        Err(io::ErrorKind::StorageFull.into())
     }
 
     fn any<T>(&self, wanted: impl Fn(&Fault) -> Option<T>) -> Option<T> {
@@ -260,8 +268,9 @@ mod tests {
         assert!(faults.before(Act::Data(10)).is_ok() && faults.before_store_write().is_ok());
         let full = faults.before(Act::Data(1)).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert!(faults.before_store_write().is_err(), "records have no space left either");
         std::fs::write(place.path().join(SPACE_FILE), "").unwrap();
-        assert!(faults.before(Act::Data(1)).is_ok());
+        assert!(faults.before(Act::Data(1)).is_ok() && faults.before_store_write().is_ok());
     }
 
     #[test]
