@@ -1,5 +1,5 @@
 //! What goes, and when: records by age and count, output by the bytes of an org, the output of jobs that asked for it, and
-//! logs that no record knows.
+//! logs that no record knows, once they are as old as records may be.
 //!
 //! A record that goes takes its log along. Output that goes while its record stays leaves a gap that says why.
 
@@ -10,7 +10,7 @@ use crate::logs::{GapReason, removal};
 use crate::metrics::GapCause;
 use crate::store::{Policy, Row, RowState, StoreError};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// How often it is looked what is too old or too much.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -129,14 +129,16 @@ impl Registry {
         }
     }
 
-    /// Removes logs that no record knows, and output whose time passed while no server was there.
-    pub(super) async fn sweep(self: &Arc<Self>) {
+    /// Removes logs that no record knows and that are older than records may be, and output whose time passed while no server
+    /// was there. A younger log without a record is no rubbish: the records may have been lost, or be those of an old copy.
+    pub(crate) async fn sweep(self: &Arc<Self>) {
         let place = self.place.clone();
         let found = tokio::task::spawn_blocking(move || place.jobs()).await;
         let ids = match found.map_err(std::io::Error::other).and_then(|found| found) {
             Ok(ids) => ids,
             Err(error) => return tracing::warn!(%error, "failed to list the logs"),
         };
+        let mut unknown = 0_u64;
         for id in ids {
             // Live jobs first: a job is there before its log is.
             if self.lock().live.contains_key(&id) {
@@ -144,8 +146,12 @@ impl Registry {
             }
             match self.store.get(&id).await {
                 Ok(None) if !self.lock().live.contains_key(&id) => {
-                    tracing::info!(job = id, "removing a log without a record");
-                    self.remove_log(&id).await;
+                    if self.is_too_old(&id) {
+                        tracing::info!(job = id, "removing an old log without a record");
+                        self.remove_log(&id).await;
+                    } else {
+                        unknown += 1;
+                    }
                 }
                 Ok(Some(row)) => match due_us(&row) {
                     Some(due_us) if due_us <= self.faults.now_us() => {
@@ -158,6 +164,16 @@ impl Registry {
                 Err(error) => return tracing::warn!(%error, "failed to compare logs and records"),
             }
         }
+        if unknown > 0 {
+            tracing::warn!(logs = unknown, "logs without a record stay in logs/ until they are as old as records may be");
+        }
+    }
+
+    /// Whether nothing was made or removed in a log for longer than records are kept.
+    fn is_too_old(&self, id: &str) -> bool {
+        let changed = std::fs::metadata(self.place.of(id)).and_then(|log| log.modified());
+        let now = UNIX_EPOCH + Duration::from_micros(self.faults.now_us());
+        changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|age| age > self.retention.age))
     }
 
     /// Counts what is kept.

@@ -26,9 +26,8 @@ pub enum StoreError {
     Locked,
     /// The file is damaged.
     #[error(
-        "{file} is damaged ({detail}): copy logs/ elsewhere first, for a start removes output without a record; then put back a \
-         copy of the file, or move store.sqlite, store.sqlite-wal and store.sqlite-shm elsewhere and start again without \
-         the records of earlier jobs"
+        "{file} is damaged ({detail}): put back a copy of it; or move store.sqlite, store.sqlite-wal and store.sqlite-shm elsewhere \
+         and start again without the records of earlier jobs (their output stays in logs/ as long as records are kept)"
     )]
     Corrupt {
         /// Which file.

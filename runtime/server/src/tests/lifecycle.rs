@@ -167,6 +167,24 @@ async fn the_oldest_records_go_with_their_logs_and_the_oldest_output_of_an_org_g
 }
 
 #[tokio::test]
+async fn a_log_without_a_record_goes_when_records_of_its_age_would() {
+    let age = Duration::from_secs(3_600);
+    let plan = Plan { retention: Retention { age, ..Retention::default() }, ..Plan::default() };
+    let make = |id: &str, old: Duration| {
+        let log = plan.place.path().join("logs/7z").join(id);
+        std::fs::create_dir_all(&log).unwrap();
+        std::fs::write(log.join("stdout.000"), "precious").unwrap();
+        std::fs::File::open(&log).unwrap().set_modified(std::time::SystemTime::now() - old).unwrap();
+        log
+    };
+    let (old, young) = (make("job-old-7z", 2 * age), make("job-young-7z", age / 2));
+    let (_launcher, registry, _place) = registry(plan).await;
+    registry.sweep().await;
+    assert!(!old.exists());
+    assert_eq!(std::fs::read_to_string(young.join("stdout.000")).unwrap(), "precious");
+}
+
+#[tokio::test]
 async fn a_job_that_is_over_can_be_deleted_and_one_that_is_not_cannot() {
     use crate::jobs::NotDeleted;
     let (launcher, registry, _place) = registry(Plan::default()).await;
