@@ -82,7 +82,8 @@ impl Registry {
         self: &Arc<Self>,
         mut handovers: mpsc::UnboundedReceiver<Handover>,
     ) -> Result<Recovered, RecoverError> {
-        // First, so that nothing that waits is started.
+        // First, so that nothing that waits is started: by the order of what is found, the first would not be the first of all.
+        self.review(|inner| inner.recovering = true);
         self.resume_drain();
         let rows = self.store.unfinished().await?;
         let mut rows: HashMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -120,6 +121,7 @@ impl Registry {
                 }
             }
         }
+        self.review(|inner| inner.recovering = false);
         Ok(recovered)
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Inner {
     queue: Queue,
     /// Who waits for a turn.
     turns: HashMap<JobId, oneshot::Sender<()>>,
+    /// The queue is not whole yet: who comes first in it is not known.
+    pub(super) recovering: bool,
     ids: ulid::Generator,
     pub(super) draining: bool,
     /// How many drains there were: a deadline of an earlier one means nothing.
@@ -119,6 +121,7 @@ impl Registry {
             queue: Queue::new(bounds(&welcome.rules, org_running_max)),
             turns: HashMap::new(),
             ids: ulid::Generator::new(),
+            recovering: false,
             draining: false,
             drains: 0,
             trouble: None,
@@ -321,7 +324,7 @@ impl Registry {
         let mut inner = self.lock();
         change(&mut inner);
         let stopping = *self.stopping.borrow();
-        let held = inner.draining || inner.trouble.is_some() || stopping;
+        let held = inner.recovering || inner.draining || inner.trouble.is_some() || stopping;
         inner.queue.hold(held);
         grant_turns(&mut inner);
         let serving = Serving::of(&inner, stopping, &self.faults);
