@@ -4,7 +4,10 @@ use crate::{end, start};
 use runtime_tests::{Daemon, Stage, eventually, skip, stories, wait};
 use std::{
     fs,
-    os::unix::{fs::FileExt, process::CommandExt},
+    os::unix::{
+        fs::{FileExt, PermissionsExt},
+        process::CommandExt,
+    },
     process::{Command, Stdio},
     time::Duration,
 };
@@ -13,6 +16,7 @@ stories!(
     a_full_file_system_loses_nothing_and_its_space_is_noticed,
     a_damaged_store_is_refused_and_its_output_stays,
     what_is_kept_no_longer_is_told,
+    a_state_directory_below_a_closed_one_works,
 );
 
 /// Runs a command in the mount namespace of a process.
@@ -101,4 +105,17 @@ fn what_is_kept_no_longer_is_told(stage: &Stage) {
     let said = daemon.say(&["logs", &whole]);
     assert!(said.err.contains("976.5 KiB of stdout from byte 0 on are kept no longer"), "{}", said.err);
     assert_eq!(daemon.inspect(&whole)["outcome"]["exited"]["code"], 0, "the record stays");
+}
+
+fn a_state_directory_below_a_closed_one_works(stage: &Stage) {
+    // The server of root's daemon has a uid of its own, which gets through no directory that is root's alone.
+    fs::set_permissions(stage.home(), fs::Permissions::from_mode(0o700)).unwrap();
+    let daemon = start(stage);
+    let job = daemon.submit_script("echo kept; exit 3");
+    assert_eq!(daemon.say(&["wait", &job]).status, 3);
+    daemon.replace_server();
+    assert_eq!(daemon.ask(&["logs", &job]), "kept\n");
+    end(daemon);
+    let daemon = start(stage);
+    assert_eq!(daemon.ask(&["logs", &job]), "kept\n");
 }

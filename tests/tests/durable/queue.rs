@@ -5,7 +5,8 @@ use runtime_tests::{Daemon, Stage, stories};
 
 stories!(
     jobs_that_wait_keep_their_order_over_servers_and_daemons,
-    jobs_that_run_may_end_while_a_daemon_drains
+    jobs_that_run_may_end_while_a_daemon_drains,
+    wall_time_counts_from_exec_and_not_from_the_request,
 );
 
 fn jobs_that_wait_keep_their_order_over_servers_and_daemons(stage: &Stage) {
@@ -52,4 +53,15 @@ fn jobs_that_run_may_end_while_a_daemon_drains(stage: &Stage) {
     assert_eq!(daemon.outcome(&job)["exited"]["code"], 7);
     assert_eq!(daemon.ask(&["logs", &job]), "up\ntyped\n");
     assert_eq!(daemon.ps(&["--state", "queued"]).len(), 0);
+}
+
+fn wall_time_counts_from_exec_and_not_from_the_request(stage: &Stage) {
+    let daemon = Daemon::start(stage, &["--jobs-per-org", "1"], "");
+    let blocker = daemon.submit(&["--", "sleep", "3"]);
+    let waiting = daemon.submit(&["--timeout", "2s", "--", "sh", "-c", "exit 3"]);
+    let outcome = daemon.outcome(&waiting);
+    assert_eq!(outcome["exited"]["code"], 3, "{outcome}");
+    let waited = outcome["usage"]["queue_time_us"].as_u64().unwrap();
+    assert!(waited > 2_000_000, "it waited longer than it may run, or this shows nothing: {waited} us");
+    assert_eq!(daemon.outcome(&blocker)["exited"]["code"], 0);
 }
