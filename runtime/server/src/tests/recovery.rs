@@ -460,6 +460,8 @@ async fn logs_without_a_record_go_and_a_job_that_only_wants_its_record_kept_lose
     let place = crate::logs::place::Place::new(first.place.path());
     let stray = place.prepare("job-stray").unwrap();
     std::fs::create_dir(&stray).unwrap();
+    // Only one that is older than records may be: a younger one may have lost its record.
+    std::fs::File::open(&stray).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     let second = first.crash().await.restart().await;
     while stray.exists() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
