@@ -21,7 +21,7 @@ const GROWTH_MAX: u64 = 32 << 10;
 
 fn a_flood_does_not_stay_in_the_servers_memory(stage: &Stage) {
     if !can_look() {
-        return skip("bounds::rootless::a_flood_does_not_stay_in_the_servers_memory", "needs root");
+        return skip("durable::bounds::rootless::a_flood_does_not_stay_in_the_servers_memory", "needs root");
     }
     let daemon = start(stage);
     assert_eq!(daemon.say(&["run", "--", "true"]).status, 0);
@@ -66,7 +66,7 @@ fn run_jobs(daemon: &Daemon<'_>, number: usize) {
 
 fn many_jobs_leave_no_descriptor_open(stage: &Stage) {
     if !can_look() {
-        return skip("bounds::rootless::many_jobs_leave_no_descriptor_open", "needs root");
+        return skip("durable::bounds::rootless::many_jobs_leave_no_descriptor_open", "needs root");
     }
     let daemon = start(stage);
     let server = daemon.server().unwrap();

@@ -30,7 +30,7 @@ fn a_full_file_system_loses_nothing_and_its_space_is_noticed(stage: &Stage) {
     const BYTES: usize = 12 << 20;
     if runtime_sys::process::effective_uid() != 0 {
         return skip(
-            "disk::rootless::a_full_file_system_loses_nothing_and_its_space_is_noticed",
+            "durable::disk::rootless::a_full_file_system_loses_nothing_and_its_space_is_noticed",
             "needs root",
         );
     }
