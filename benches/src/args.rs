@@ -28,6 +28,12 @@ pub struct Args {
     /// With --logs: mebibytes of one job that are to go past what the page cache takes at once; 0 leaves that part out.
     #[arg(long, value_name = "MIB", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(0..=4_000))]
     pub past_mib: u64,
+    /// Measure alone whether calls get slower as finished jobs pile up in the store.
+    #[arg(long, conflicts_with = "logs")]
+    pub growth: bool,
+    /// With --growth: the numbers of finished jobs; ratios are to the first. The daemon keeps a million by default.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [10, 10_000, 1_000_000], value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    pub finished: Vec<u64>,
     /// The profile of the jobs.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub profile: String,
@@ -40,7 +46,8 @@ pub struct Args {
     /// Where the JSON goes. Default: `bench` beside the directory of this program.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The name of the JSON file, without its ending. Default: `launch`, `launch-user` with --user, `logs` with --logs.
+    /// The name of the JSON file, without its ending. Default: `launch`, `launch-user` with --user, `logs` with --logs, `growth`
+    /// with --growth.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -60,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_refused() {
-        for bad in ["--samples=0", "--in-flight=0", "--in-flight=65", "--block-ms=0", "--user=0"] {
+        for bad in
+            ["--samples=0", "--in-flight=0", "--in-flight=65", "--block-ms=0", "--user=0", "--finished=9"]
+        {
             assert!(Args::try_parse_from(["runtime-benches", bad]).is_err(), "{bad}");
         }
     }

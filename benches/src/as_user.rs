@@ -59,6 +59,8 @@ pub fn run(args: &Args, uid: u32, runtime: &Path, out: &Path, name: &str) -> Res
 /// What the second run has in common with the first.
 fn flags(args: &Args, name: &str) -> Vec<String> {
     let in_flight: Vec<String> = args.in_flight.iter().map(u32::to_string).collect();
+    let finished: Vec<String> = args.finished.iter().map(u64::to_string).collect();
+    let growth = args.growth.then(|| "--growth".to_owned());
     let logs = args.logs.then(|| "--logs".to_owned());
     let same = [
         format!("--samples={}", args.samples),
@@ -68,9 +70,10 @@ fn flags(args: &Args, name: &str) -> Vec<String> {
         format!("--stream-mib={}", args.stream_mib),
         format!("--profile={}", args.profile),
         format!("--past-mib={}", args.past_mib),
+        format!("--finished={}", finished.join(",")),
         format!("--name={name}"),
     ];
-    same.into_iter().chain(logs).collect()
+    same.into_iter().chain(logs).chain(growth).collect()
 }
 
 #[cfg(test)]
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_second_run_measures_the_same() {
-        let line = "runtime-benches --samples 7 --rounds 2 --block-ms 50 --in-flight 1,4 --stream-mib 3 --profile strict";
+        let line = "runtime-benches --samples 7 --rounds 2 --block-ms 50 --in-flight 1,4 --stream-mib 3 --profile strict --growth --finished 10,20";
         let args = Args::parse_from(line.split(' '));
         let flags = flags(&args, "x");
         let again =

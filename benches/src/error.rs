@@ -56,6 +56,9 @@ pub enum Error {
     /// A job that did not end as it should.
     #[error("a job of the Run call ended badly: {0}")]
     Job(String),
+    /// A store that is filled beforehand.
+    #[error(transparent)]
+    Store(#[from] runtime_server::store::StoreError),
     /// The numbers cannot be written as JSON.
     #[error("failed to write JSON: {0}")]
     Json(#[from] serde_json::Error),

@@ -98,7 +98,8 @@ fn floods_of(past_mib: u64) -> Vec<(String, Vec<String>, usize, u64)> {
     floods
 }
 
-async fn connect(socket: &Path) -> Result<JobServiceClient<Channel>, Error> {
+/// A connection to a daemon, with the windows of the command line.
+pub async fn connect(socket: &Path) -> Result<JobServiceClient<Channel>, Error> {
     let channel = Endpoint::from_shared(format!("unix:{}", socket.display()))?
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

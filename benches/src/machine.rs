@@ -20,8 +20,7 @@ impl Machine {
         let kernel = proc::kernel_release()
             .map_err(|source| Error::Kernel { act: "ask for the kernel's release", source })?;
         let cpus = std::thread::available_parallelism().map_err(Error::io("count the cpus"))?.get();
-        let load = std::fs::read_to_string("/proc/loadavg").map_err(Error::io("read the load"))?;
-        Ok(Machine { kernel, cpus, load: load_of(&load), info })
+        Ok(Machine { kernel, cpus, load: load()?, info })
     }
 
     /// For people.
@@ -54,6 +53,12 @@ impl Machine {
 /// How this program was built; `runtime` is taken from beside it, so it is the same.
 const fn build() -> &'static str {
     if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+/// How many processes ran or wanted to, over 1, 5 and 15 minutes.
+pub fn load() -> Result<String, Error> {
+    let load = std::fs::read_to_string("/proc/loadavg").map_err(Error::io("read the load"))?;
+    Ok(load_of(&load))
 }
 
 /// The three averages of /proc/loadavg (proc(5)).

@@ -7,6 +7,7 @@ mod ceiling;
 mod client;
 mod daemon;
 mod error;
+mod growth;
 mod logs;
 mod machine;
 mod memory;
@@ -49,6 +50,7 @@ fn run(args: &Args) -> Result<(), Error> {
     let name = match (&args.name, args.user) {
         (Some(name), _) => name,
         (None, _) if args.logs => "logs",
+        (None, _) if args.growth => "growth",
         (None, None) => "launch",
         (None, Some(_)) => "launch-user",
     };
@@ -57,6 +59,8 @@ fn run(args: &Args) -> Result<(), Error> {
     }
     let (text, json) = if args.logs {
         measure_logs(args, &runtime)?
+    } else if args.growth {
+        measure_growth(args, &runtime)?
     } else {
         let report = measure(args, runtime)?;
         (report.text(), report.json())
@@ -95,6 +99,17 @@ fn measure_logs(args: &Args, runtime: &Path) -> Result<(String, serde_json::Valu
     let floods = logs::measure(daemon.socket(), home.path(), &args.profile, args.past_mib, args.rounds)?;
     daemon.stop()?;
     Ok((logs::text(&floods), logs::json(&floods)))
+}
+
+/// The same calls at stores of different sizes.
+fn measure_growth(args: &Args, runtime: &Path) -> Result<(String, serde_json::Value), Error> {
+    let home = tempfile::Builder::new().prefix("runtime-benches-").tempdir();
+    let home = home.map_err(Error::io("make a directory"))?;
+    let before = machine::load()?;
+    let sizes = &args.finished;
+    let grown = growth::measure(runtime, home.path(), &args.profile, sizes, args.rounds, args.samples)?;
+    let load = format!("load before {before}, after {}\n", machine::load()?);
+    Ok((load + &growth::text(&grown), growth::json(&grown)))
 }
 
 fn measure(args: &Args, runtime: PathBuf) -> Result<Report, Error> {
