@@ -148,7 +148,9 @@ pub fn parse(text: &str) -> Result<Fault, FaultError> {
         "crash-every" => duration().map(Fault::CrashEvery),
         "disk-full-after" => size().map(Fault::DiskFullAfter),
         "store-fails-at" => count().map(Fault::StoreFailsAt),
-        "launch-fails-at" => count().map(|step| Fault::LaunchFailsAt(u32::try_from(step).unwrap_or(u32::MAX))),
+        "launch-fails-at" => {
+            count().map(|step| Fault::LaunchFailsAt(u32::try_from(step).unwrap_or(u32::MAX)))
+        }
         "slow-reader" => duration().map(Fault::SlowReader),
         "drop-connection-after" => size().map(Fault::DropConnectionAfter),
         "clock-jump" => duration().map(Fault::ClockJump),
@@ -189,7 +191,11 @@ mod tests {
             ("crash-at=startet", "did you mean `started`?"),
             ("slow-reader=5", "fault slow-reader"),
         ] {
-            assert!(parse(text).unwrap_err().to_string().contains(says), "{text}: {}", parse(text).unwrap_err());
+            assert!(
+                parse(text).unwrap_err().to_string().contains(says),
+                "{text}: {}",
+                parse(text).unwrap_err()
+            );
         }
     }
 }

@@ -107,9 +107,7 @@ impl LimitName {
     /// A number of this limit, read as its kind is written: `512MiB`, `30s`, `1.5`, `256`.
     pub fn parse(self, text: &str) -> Result<u64, QuantityError> {
         match self {
-            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => {
-                quantity::parse_duration(text)
-            },
+            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => quantity::parse_duration(text),
             LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => {
                 quantity::parse_size(text)
             }
@@ -121,9 +119,7 @@ impl LimitName {
     /// A number of this limit as people write it; [`LimitName::parse`] reads it back.
     pub fn show(self, value: u64) -> String {
         match self {
-            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => {
-                quantity::show_duration(value)
-            },
+            LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime => quantity::show_duration(value),
             LimitName::Memory | LimitName::Swap | LimitName::Output | LimitName::Scratch => {
                 quantity::show_size(value)
             }

@@ -41,14 +41,20 @@ fn any_job() -> impl Strategy<Value = JobId> {
 fn any_question() -> impl Strategy<Value = ToLauncher> {
     prop_oneof![
         any::<u32>().prop_map(|version| ToLauncher::Hello { version }),
-        (any_job(), any_spec(), any_bytes())
-            .prop_map(|(job, spec, record)| ToLauncher::Start { job, spec: Box::new(spec), record }),
+        (any_job(), any_spec(), any_bytes()).prop_map(|(job, spec, record)| ToLauncher::Start {
+            job,
+            spec: Box::new(spec),
+            record
+        }),
         (any::<u64>(), any_spec())
             .prop_map(|(request, spec)| ToLauncher::Plan { request, spec: Box::new(spec) }),
         (any_job(), ".{0,8}", ".{0,8}", any::<bool>())
             .prop_map(|(job, by, reason, kill)| ToLauncher::Cancel { job, by, reason, kill }),
-        (any_job(), any::<i32>(), any::<bool>())
-            .prop_map(|(job, signal, all)| ToLauncher::Signal { job, signal, all }),
+        (any_job(), any::<i32>(), any::<bool>()).prop_map(|(job, signal, all)| ToLauncher::Signal {
+            job,
+            signal,
+            all
+        }),
         (any_job(), any::<u64>(), any::<bool>()).prop_map(|(job, used, output)| {
             let limit = if output { MeasuredLimit::Output } else { MeasuredLimit::IdleTime };
             ToLauncher::LimitReached { job, limit, used }
@@ -67,8 +73,11 @@ fn any_answer() -> impl Strategy<Value = ToServer> {
     });
     prop_oneof![
         (any_job(), any_pipes()).prop_map(|(job, pipes)| ToServer::Accepted { job, pipes }),
-        (any_job(), any_bytes(), any_pipes())
-            .prop_map(|(job, record, pipes)| ToServer::Adopt { job, record, pipes }),
+        (any_job(), any_bytes(), any_pipes()).prop_map(|(job, record, pipes)| ToServer::Adopt {
+            job,
+            record,
+            pipes
+        }),
         (any_job(), ".{0,8}").prop_map(|(job, message)| {
             let refusal = Refusal { reason: RefusalReason::WallUnavailable, message };
             ToServer::Refused { job, refusal }

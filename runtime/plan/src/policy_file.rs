@@ -87,8 +87,9 @@ fn read_profiles(table: &Table<'_, '_>) -> Option<Vec<String>> {
 fn read_must_set(table: &Table<'_, '_>) -> Vec<LimitName> {
     let names = table.strings("must_set").unwrap_or_default();
     for name in &names {
-        let always = LimitName::from_name(&name.value)
-            .is_some_and(|limit| !matches!(limit, LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime));
+        let always = LimitName::from_name(&name.value).is_some_and(|limit| {
+            !matches!(limit, LimitName::WallTime | LimitName::CpuTime | LimitName::IdleTime)
+        });
         if always {
             let message = format!(
                 "`{}` need not be listed: it always has a value; wall_time and cpu_time may be none",

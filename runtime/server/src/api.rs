@@ -22,8 +22,8 @@ pub use node_service::NodeApi;
 use crate::jobs::{Job, Registry, ServingState};
 use crate::metrics::http::Look;
 use crate::metrics::{Live, Metrics, Now, ServingWord};
-use runtime_plan::link::{Rules, Welcome};
 use errors::{Reason, reason_of, server_restarting};
+use runtime_plan::link::{Rules, Welcome};
 use runtime_proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,9 @@ impl Context {
     /// What a caller is told: when another server takes over, this one's way down is not the daemon's.
     fn say(&self, status: Status) -> Status {
         match reason_of(&status) {
-            Some(reason) if self.is_retiring() && reason == Reason::ShuttingDown.name() => server_restarting(),
+            Some(reason) if self.is_retiring() && reason == Reason::ShuttingDown.name() => {
+                server_restarting()
+            }
             _ => status,
         }
     }

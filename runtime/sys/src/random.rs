@@ -17,7 +17,9 @@ pub fn bytes<const COUNT: usize>() -> Result<[u8; COUNT]> {
         match check("getrandom", i64::try_from(written).unwrap_or(i64::MAX)) {
             Err(error) if error.errno == Errno::EINTR => {}
             Err(error) => return Err(error),
-            Ok(written) if usize::try_from(written).is_ok_and(|written| written == COUNT) => return Ok(bytes),
+            Ok(written) if usize::try_from(written).is_ok_and(|written| written == COUNT) => {
+                return Ok(bytes);
+            }
             Ok(_) => {}
         }
     }

@@ -55,7 +55,7 @@ fn rows(who: Who) -> Vec<(&'static str, JobSpec, Expected)> {
         ),
         ("its cpu time", cpu, Expected::Limit("cpu_time", 1_000, "cpu")),
         ("too much output", output, Expected::Limit("output", 10_000, "bytes")),
-        ("too long a silence", idle, Expected::Limit("idle_time", 1_000, "")),
+        ("too long a silence", idle, Expected::Limit("idle_time", 1_000, "byte")),
         (
             "a program that is not there",
             JobSpec { argv: vec![b"no-such-program".to_vec().into()], ..JobSpec::default() },
@@ -109,7 +109,10 @@ fn check(name: &str, job: &Job, expected: &Expected) {
         }
         (Expected::Limit(limit, allowed, words), Cause::Limit(hit)) => {
             assert_eq!((*limit, *allowed), (hit.limit.as_str(), hit.allowed), "{name}: {hit:?}");
-            assert!(hit.evidence.to_lowercase().contains(words) && !hit.evidence.is_empty(), "{name}: {hit:?}");
+            assert!(
+                hit.evidence.to_lowercase().contains(words) && !hit.evidence.is_empty(),
+                "{name}: {hit:?}"
+            );
             assert!(hit.used.is_none_or(|used| used > 0), "{name}: {hit:?}");
             assert_eq!(outcome(job).exit_status, 124, "{name}");
         }

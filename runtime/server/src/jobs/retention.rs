@@ -165,7 +165,10 @@ impl Registry {
             }
         }
         if unknown > 0 {
-            tracing::warn!(logs = unknown, "logs without a record stay in logs/ until they are as old as records may be");
+            tracing::warn!(
+                logs = unknown,
+                "logs without a record stay in logs/ until they are as old as records may be"
+            );
         }
     }
 
