@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Within a file the entries lie without holes from the segment's first byte on. The last one may grow: bytes that come
-//! shortly after are added to it ([`super::tape`] says when).
+//! shortly after are added to it (`tape.rs` says when).
 
 use super::{CHUNK_BYTES_MAX, Stream};
 
