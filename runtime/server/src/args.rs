@@ -99,6 +99,11 @@ impl ServerArgs {
         parsed.check()
     }
 
+    /// Whether there is one client only, with which everything goes.
+    pub fn is_embedded(&self) -> bool {
+        self.unix_listeners.is_empty() && self.tcp_listeners.is_empty()
+    }
+
     fn check(self) -> Result<ServerArgs, String> {
         if self.link_fd < 0 {
             return Err("--link-fd is missing".to_owned());

@@ -73,11 +73,10 @@ pub fn run(args: ServerArgs) -> i32 {
 /// The log goes to stderr. By default it tells about the daemon, and nothing in the embedded form, where stderr
 /// belongs to the command.
 fn start_log(args: &ServerArgs) {
-    let embedded = args.unix_listeners.is_empty() && args.tcp_listeners.is_empty();
     let filter = match (&args.log_filter, std::env::var("RUNTIME_LOG")) {
         (Some(filter), _) => filter.clone(),
         (None, Ok(filter)) => filter,
-        (None, Err(_)) if embedded => "off".to_owned(),
+        (None, Err(_)) if args.is_embedded() => "off".to_owned(),
         (None, Err(_)) => "info".to_owned(),
     };
     // The frames of HTTP/2 are nobody's business unless they are asked for by name.
@@ -118,7 +117,7 @@ fn try_run(args: ServerArgs) -> Result<(), RunError> {
     let welcome = link::greet(&inherited.link)?;
     let faults = faults::Faults::new(&args.faults, welcome.generation, &args.state_dir)?;
     let metrics = metrics::Metrics::new();
-    let store = open_store(&args.state_dir, &welcome, &faults)?;
+    let store = open_store(&args.state_dir, args.is_embedded(), &welcome, &faults)?;
     let workers = runtime_sys::process::allowed_cpus().unwrap_or(1).clamp(1, WORKERS_MAX);
     let threads = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -149,6 +148,7 @@ fn adopt(args: &ServerArgs) -> Result<Inherited, RunError> {
 /// Opens the records of jobs. The launcher has locked the state directory for us.
 fn open_store(
     state_dir: &Path,
+    passing: bool,
     welcome: &runtime_plan::link::Welcome,
     faults: &faults::Faults,
 ) -> Result<store::Store, store::StoreError> {
@@ -157,6 +157,7 @@ fn open_store(
         Arc::new(move |_| asked.before_store_write().is_err().then_some(store::FaultKind::NoSpace));
     let options = store::StoreOptions {
         boot_id: welcome.launcher.boot_id.clone(),
+        passing,
         fault: (!faults.texts().is_empty()).then_some(fault),
     };
     store::Store::open(state_dir, options)
@@ -184,6 +185,7 @@ async fn serve(args: &ServerArgs, inherited: Inherited, kept: Kept) -> Result<()
         link,
         store,
         state_dir: args.state_dir.clone(),
+        passing: args.is_embedded(),
         org_running_max: args.org_running_max,
         retention: args.retention,
         faults,

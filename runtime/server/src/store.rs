@@ -64,6 +64,8 @@ pub struct StoreOptions {
     /// The kernel's boot id (/proc/sys/kernel/random/boot_id). With it, the whole file is checked only after an unclean
     /// end of the host; empty: after an unclean end of the process, too.
     pub boot_id: String,
+    /// The state goes with this process: nothing waits for the disk. A daemon's does not.
+    pub passing: bool,
     /// Makes writes fail.
     pub fault: Option<FaultHook>,
 }
@@ -162,7 +164,8 @@ impl Store {
     /// The file is damaged, of a newer version or of another program, or the disk refuses. Each says what to do.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         let file = directory.join(file::NAME);
-        let file::Opened { connection, unwell, unchecked } = file::open_writer(&file, &options.boot_id)?;
+        let file::Opened { connection, unwell, unchecked } =
+            file::open_writer(&file, &options.boot_id, options.passing)?;
         let shared = Arc::new(Shared {
             file,
             fault: options.fault,

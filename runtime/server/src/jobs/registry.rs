@@ -37,6 +37,8 @@ pub struct Parts {
     pub store: Store,
     /// Where store and logs are.
     pub state_dir: PathBuf,
+    /// They go with this server: nothing of them waits for the disk.
+    pub passing: bool,
     /// Jobs of one org that run at the same time; as many as of all without.
     pub org_running_max: Option<u32>,
     /// What is kept.
@@ -53,6 +55,7 @@ pub struct Registry {
     pub(super) link: Link,
     pub(super) store: Store,
     pub(super) state_dir: PathBuf,
+    pub(super) passing: bool,
     pub(super) place: Place,
     pub(super) seal: Seal,
     pub(super) launcher: LauncherId,
@@ -115,7 +118,7 @@ pub(super) type Turn = oneshot::Receiver<()>;
 impl Registry {
     /// A registry that knows no job yet: see [`Registry::recover`]. Takes the key out of the greeting.
     pub fn new(parts: Parts, welcome: &mut Welcome) -> Arc<Registry> {
-        let Parts { link, store, state_dir, org_running_max, retention, faults, metrics } = parts;
+        let Parts { link, store, state_dir, passing, org_running_max, retention, faults, metrics } = parts;
         let inner = Inner {
             live: BTreeMap::new(),
             queue: Queue::new(bounds(&welcome.rules, org_running_max)),
@@ -132,6 +135,7 @@ impl Registry {
             link,
             place: Place::new(&state_dir),
             state_dir,
+            passing,
             store,
             seal: Seal::take(&mut welcome.seal_key),
             launcher: welcome.launcher.clone(),

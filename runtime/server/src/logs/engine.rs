@@ -30,6 +30,7 @@ pub(super) struct Engine {
     directory: PathBuf,
     output_bytes_max: u64,
     keep_bytes: Option<u64>,
+    passing: bool,
     fault: Option<Arc<dyn Fault>>,
     state: State,
     meta: File,
@@ -106,6 +107,7 @@ impl Engine {
             directory: directory.to_owned(),
             output_bytes_max: options.output_bytes_max,
             keep_bytes: options.keep_bytes,
+            passing: options.passing,
             fault: options.fault,
             state,
             meta,
@@ -265,6 +267,9 @@ impl Engine {
 
     /// What has to reach the disk since the last time; `None` when nothing has.
     pub(super) fn take_dirty(&mut self) -> Option<sync::Dirty> {
+        if self.passing {
+            return None;
+        }
         let mut segments = Both::default();
         for stream in Stream::ALL {
             let tape = self.tapes.of_mut(stream);
@@ -280,7 +285,7 @@ impl Engine {
 
     /// Whether there is something to sync.
     pub(super) fn is_dirty(&self) -> bool {
-        Stream::ALL.into_iter().any(|stream| self.tapes.of(stream).dirty_from.is_some())
+        !self.passing && Stream::ALL.into_iter().any(|stream| self.tapes.of(stream).dirty_from.is_some())
     }
 
     /// Notes what came of a sync. The kernel forgets what it could not write: trying again would not tell.

@@ -48,6 +48,8 @@ pub struct Options {
     pub output_bytes_max: u64,
     /// Bytes that stay; of more, the middle is removed. `None` keeps all. At least 64 KiB, or it is met less exactly.
     pub keep_bytes: Option<u64>,
+    /// The log goes with this process: nothing of it waits for the disk.
+    pub passing: bool,
     /// Asked before each act.
     pub fault: Option<Arc<dyn Fault>>,
 }
@@ -55,7 +57,7 @@ pub struct Options {
 impl Default for Options {
     /// No limit, no cap, no fault.
     fn default() -> Options {
-        Options { output_bytes_max: u64::MAX, keep_bytes: None, fault: None }
+        Options { output_bytes_max: u64::MAX, keep_bytes: None, passing: false, fault: None }
     }
 }
 

@@ -31,10 +31,11 @@ pub(super) struct Opened {
 
 /// Opens the file for its one writer, after all checks and migrations. `boot` is the kernel's boot id: what a process
 /// had written survives that process, so the whole file is read only when the host went down without a farewell.
+/// `passing`: the file goes with this process, so nothing of it waits for the disk.
 ///
 /// # Errors
 /// The file is damaged, newer, not ours, or the disk refuses.
-pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Opened, StoreError> {
+pub(super) fn open_writer(file: &Path, boot: &str, passing: bool) -> Result<Opened, StoreError> {
     let failed = |act| move |error: rusqlite::Error| StoreError::of(act, file, &error);
     let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file);
     made.map_err(|error| StoreError::of_io("make", file, &error))?;
@@ -43,6 +44,9 @@ pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Opened, StoreError>
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(failed("open"))?;
     set_up(&connection).map_err(failed("open"))?;
+    // First, for what makes the file waits for the disk as well.
+    let synchronous = if passing { "off" } else { "full" };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(failed("open"))?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(failed("open"))?;
@@ -50,7 +54,6 @@ pub(super) fn open_writer(file: &Path, boot: &str) -> Result<Opened, StoreError>
         let detail = "this file system takes no write-ahead log".to_owned();
         return Err(StoreError::Io { act: "open", detail });
     }
-    connection.pragma_update(None, "synchronous", "full").map_err(failed("open"))?;
     connection.pragma_update(None, "cache_size", -16_384).map_err(failed("open"))?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed("open"))?;
     schema::migrate(&mut connection, file, MIGRATIONS)?;

@@ -379,11 +379,12 @@ pub(crate) async fn registry(plan: Plan) -> (Launcher, Arc<Registry>, tempfile::
     let mut welcome = link::greet(&ours).unwrap();
     let (link, notices, handovers) = Link::start(ours).unwrap();
     assert!(matches!(launcher.recv().await, ToLauncher::Hello { .. }));
-    let store = crate::open_store(plan.place.path(), &welcome, &plan.faults).unwrap();
+    let store = crate::open_store(plan.place.path(), false, &welcome, &plan.faults).unwrap();
     let parts = Parts {
         link,
         store,
         state_dir: plan.place.path().to_owned(),
+        passing: false,
         org_running_max: plan.org_running_max,
         retention: plan.retention,
         faults: plan.faults,
@@ -420,9 +421,17 @@ async fn serve(launcher: Launcher, ours: OwnedFd, plan: Plan) -> World {
         let welcome = tokio::task::spawn_blocking(move || (link::greet(&ours).unwrap(), ours)).await.unwrap();
         let (welcome, ours) = welcome;
         let (link, notices, handovers) = Link::start(ours).unwrap();
-        let store = crate::open_store(&state_dir, &welcome, &faults).unwrap();
-        let parts =
-            Parts { link, store, state_dir, org_running_max, retention, faults, metrics: Metrics::new() };
+        let store = crate::open_store(&state_dir, false, &welcome, &faults).unwrap();
+        let parts = Parts {
+            link,
+            store,
+            state_dir,
+            passing: false,
+            org_running_max,
+            retention,
+            faults,
+            metrics: Metrics::new(),
+        };
         let unix = listeners.into_iter().map(|listener| {
             let path = listener.local_addr().unwrap().as_pathname().unwrap().to_owned();
             Listener::unix(listener.into(), path).unwrap()

@@ -170,6 +170,7 @@ impl Task {
         let options = Options {
             output_bytes_max,
             keep_bytes: self.job.record.keep_output_bytes,
+            passing: self.registry.passing,
             fault: self.registry.faults.of_logs(),
         };
         let (place, job) = (self.registry.place.clone(), self.job.id().clone());

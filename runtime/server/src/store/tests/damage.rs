@@ -147,9 +147,13 @@ async fn a_commit_waits_for_the_disk_and_only_the_owner_may_read() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(file::NAME);
-    let opened = file::open_writer(&file, "").unwrap();
-    let synchronous = schema::number(&opened.connection, "PRAGMA synchronous").unwrap();
-    assert_eq!(synchronous, 2, "FULL");
+    let synchronous =
+        |opened: &file::Opened| schema::number(&opened.connection, "PRAGMA synchronous").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let passing = file::open_writer(&elsewhere.path().join(file::NAME), "", true).unwrap();
+    assert_eq!(synchronous(&passing), 0, "OFF");
+    let opened = file::open_writer(&file, "", false).unwrap();
+    assert_eq!(synchronous(&opened), 2, "FULL");
     let mode: String = opened.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     opened.connection.execute("UPDATE meta SET value = 1 WHERE name = 'probe'", []).unwrap();

@@ -188,7 +188,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers() {
     };
     let ballast = place.join("ballast");
     std::fs::write(&ballast, vec![0; 10 << 20]).unwrap();
-    let options = || StoreOptions { boot_id: "this".to_owned(), fault: None };
+    let options = || StoreOptions { boot_id: "this".to_owned(), ..StoreOptions::default() };
     let store = Store::open(&place, options()).unwrap();
     let mut acknowledged = 0;
     let refused = loop {
@@ -220,7 +220,9 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers() {
     for name in ["store.sqlite", "store.sqlite-wal"] {
         std::fs::copy(place.join(name), killed.path().join(name)).unwrap();
     }
-    let copy = Store::open(killed.path(), StoreOptions { boot_id: "next".to_owned(), fault: None }).unwrap();
+    let copy =
+        Store::open(killed.path(), StoreOptions { boot_id: "next".to_owned(), ..StoreOptions::default() })
+            .unwrap();
     all_there(&copy).await;
     copy.close().await;
     std::fs::remove_file(&ballast).unwrap();
@@ -236,7 +238,7 @@ async fn a_full_disk_refuses_loses_nothing_and_recovers() {
 async fn a_server_that_starts_on_a_full_disk_reads_and_says_that_it_is_full() {
     let name = "a_server_that_starts_on_a_full_disk_reads_and_says_that_it_is_full";
     let Some(place) = on_a_small_disk(name, "4m") else { return };
-    let options = |boot: &str| StoreOptions { boot_id: boot.to_owned(), fault: None };
+    let options = |boot: &str| StoreOptions { boot_id: boot.to_owned(), ..StoreOptions::default() };
     let store = Store::open(&place, options("one")).unwrap();
     store.put(row(1)).await.unwrap();
     store.close().await;
