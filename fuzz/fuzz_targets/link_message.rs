@@ -21,7 +21,9 @@ fuzz_target!(|data: &[u8]| {
         | ToLauncher::Acknowledge { job } = &message
         {
             let name = job.as_str();
-            assert!(!name.is_empty() && name.len() <= link::JOB_ID_BYTES_MAX && !name.contains(['/', '.', '\0']));
+            assert!(
+                !name.is_empty() && name.len() <= link::JOB_ID_BYTES_MAX && !name.contains(['/', '.', '\0'])
+            );
         }
         let again = link::encode(&message).expect("it came in a message that fits");
         assert_eq!(link::decode::<ToLauncher>(&again), Ok(message));
@@ -50,7 +52,9 @@ fn check_bounds(spec: &Spec) {
     }
     if let Some(terminal) = &spec.terminal {
         let side = 1..=spec::TERMINAL_SIDE_MAX;
-        assert!(side.contains(&terminal.rows) && side.contains(&terminal.columns) && !terminal.term.is_empty());
+        assert!(
+            side.contains(&terminal.rows) && side.contains(&terminal.columns) && !terminal.term.is_empty()
+        );
         assert_eq!(spec.stdin, StdinSource::Stream);
     }
     assert!(spec.user.into_iter().chain(spec.group).all(|id| (1..=spec::ID_MAX).contains(&id)));

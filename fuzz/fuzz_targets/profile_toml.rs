@@ -21,7 +21,8 @@ fuzz_target!(|data: &[u8]| {
     match kind % 3 {
         0 => check_profile(vec![file("profiles/fuzz.toml", text)], text),
         1 => {
-            let files = vec![file("profiles/syscalls/fuzz.toml", text), file("profiles/user.toml", USER_OF_THE_SET)];
+            let files =
+                vec![file("profiles/syscalls/fuzz.toml", text), file("profiles/user.toml", USER_OF_THE_SET)];
             check_profile(files, text);
         }
         _ => check_policy(text),
@@ -53,10 +54,17 @@ fn check_bounds(profile: &Profile) {
     assert!(profile.limits.scratch_bytes <= profile.limits.memory_bytes / 2);
     for mount in &profile.mounts {
         for path in [&mount.source, &mount.target] {
-            assert!(path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == ".."), "{path}");
+            assert!(
+                path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == ".."),
+                "{path}"
+            );
         }
         for closed in ["/proc", "/dev", "/tmp", "/workspace"] {
-            assert!(mount.target != closed && !mount.target.starts_with(&format!("{closed}/")), "{}", mount.target);
+            assert!(
+                mount.target != closed && !mount.target.starts_with(&format!("{closed}/")),
+                "{}",
+                mount.target
+            );
         }
     }
     assert!(!profile.syscalls.entries.is_empty());
