@@ -26,6 +26,9 @@ fn nothing_is_lost_in_a_storm(stage: &Stage) {
     let mut traces = Traces::before();
     let mut daemon = Daemon::start(stage, &NO_ARGS, "");
     on(storm(stage, &daemon, &mut traces, seed, jobs, kills));
+    // Launcher, zygote and server at least: what was never noted could not be missed.
+    traces.note(daemon.pid());
+    assert!(traces.counts().0 >= 3 && traces.counts().1 >= 1, "{:?}", traces.counts());
     daemon.signal(15);
     daemon.wait();
     drop(daemon);

@@ -56,9 +56,14 @@ fn cause(job: &Job) -> &Cause {
 
 /// Init processes and what is below them: all that jobs have on the host.
 fn processes_of_jobs(daemon: &Daemon<'_>) -> Vec<String> {
-    let ours = ["runtime-zygote", "runtime-server"];
-    let all = descendants(daemon.pid());
-    all.into_iter().map(|process| process.name).filter(|name| !ours.contains(&name.as_str())).collect()
+    let mut names: Vec<String> = descendants(daemon.pid()).into_iter().map(|process| process.name).collect();
+    // One of each is the daemon's own; an init is a copy of the zygote, and has its name.
+    for own in ["runtime-zygote", "runtime-server"] {
+        if let Some(place) = names.iter().position(|name| name == own) {
+            names.swap_remove(place);
+        }
+    }
+    names
 }
 
 /// A job that is over has no process any more. The server may be busy; the kernel is not.

@@ -31,6 +31,8 @@ async fn running(daemon: &Daemon<'_>, script: &str) -> Job {
         up = now.stdout_bytes >= 3;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Init and the command: what must be gone at the end is seen while it is there.
+    assert!(processes_of_jobs(daemon).len() >= 2, "{:?}", processes_of_jobs(daemon));
     job
 }
 

@@ -8,7 +8,7 @@ use super::state::State;
 use crate::logs::Written;
 use bytes::Bytes;
 use runtime_plan::link::{JobId, Refusal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -183,11 +183,6 @@ impl Job {
     /// Its id.
     pub fn id(&self) -> &JobId {
         &self.record.id
-    }
-
-    /// Where its log is, or will be once it starts.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 
     /// How far it is, now and later.

@@ -26,7 +26,7 @@ impl Task {
             (self.stored.launcher, self.stored.asked_us) =
                 (Some(self.registry.launcher.clone()), Some(self.registry.faults.now_us()));
             // Before it is asked: a server that finds the row must know that the job may have run.
-            if let Err(error) = self.write(RowState::Starting, true).await {
+            if let Err(error) = self.write(RowState::Starting).await {
                 tracing::warn!(job = %self.job.id(), %error, "a job is not started while that cannot be written down");
                 self.defer(Some(DEFER));
                 return;
@@ -114,13 +114,13 @@ impl Task {
     }
 
     /// Writes a row with the spec, and waits for the disk.
-    async fn write(&self, state: RowState, with_spec: bool) -> Result<(), StoreError> {
+    async fn write(&self, state: RowState) -> Result<(), StoreError> {
         let spec = match &self.spec {
-            Some(spec) if with_spec => {
+            Some(spec) => {
                 let sealed = self.registry.seal.close(self.job.id(), spec);
                 Some(sealed.map_err(|error| StoreError::Io { act: "write", detail: error.to_string() })?)
             }
-            _ => None,
+            None => None,
         };
         let row = self.registry.row(&self.stored, state, spec)?;
         self.registry.store.put(row).await.map(drop)
@@ -162,7 +162,7 @@ impl Task {
         }
         (self.stored.launcher, self.stored.asked_us) = (None, None);
         self.queued_on_disk = true;
-        if let Err(error) = self.write(RowState::Queued, true).await {
+        if let Err(error) = self.write(RowState::Queued).await {
             tracing::warn!(job = %self.job.id(), %error, "failed to write down that a job waits again");
         }
         self.defer(after);
